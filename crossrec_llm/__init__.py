@@ -1,0 +1,58 @@
+"""A recommender that reads: meaning and behaviour in one semantic space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from crossrec_llm.builder import BuildReport, build
+    from crossrec_llm.errors import CrossrecError
+    from crossrec_llm.recipe import Recipe
+    from crossrec_llm.recommender import Recommender
+    from crossrec_llm.records import (
+        Audience,
+        AudienceMember,
+        Filter,
+        Item,
+        Reason,
+        Recommendation,
+        Recommendations,
+    )
+
+__all__ = [
+    "Audience",
+    "AudienceMember",
+    "BuildReport",
+    "CrossrecError",
+    "Filter",
+    "Item",
+    "Reason",
+    "Recipe",
+    "Recommendation",
+    "Recommendations",
+    "Recommender",
+    "build",
+]
+
+_HOMES = {
+    "BuildReport": "builder",
+    "build": "builder",
+    "CrossrecError": "errors",
+    "Recipe": "recipe",
+    "Recommender": "recommender",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that importing the package costs nothing."""
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'records')}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,45 @@
+"""One question -> one list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Le
+
+from crossrec_llm.answering.blend import BlendOptions, Situation, WeightedBlend
+from crossrec_llm.answering.candidates import PlannedSearch, SearchOptions, propose
+from crossrec_llm.answering.diversity import arrange, quota
+from crossrec_llm.answering.explaining import reasons
+from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
+from crossrec_llm.answering.profile import make_query
+
+__all__ = [
+    "AnsweringOptions",
+    "BlendOptions",
+    "PlannedSearch",
+    "SearchOptions",
+    "Situation",
+    "WeightedBlend",
+    "allowed_rows",
+    "arrange",
+    "crosses",
+    "home_categories",
+    "make_query",
+    "propose",
+    "quota",
+    "reasons",
+]
+
+
+@dataclass(frozen=True)
+class AnsweringOptions:
+    """Defaults of an answer that a question may override.
+
+    n_candidates : size of the pool that is ranked.
+    diversity : 0 (relevance only) to 1.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    n_candidates: Annotated[int, Ge(1)] = 500
+    diversity: Annotated[float, Ge(0), Le(1)] = 0.0

@@ -1,0 +1,93 @@
+"""Many signals -> one score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+
+SituationName = Literal["user", "cross", "like", "similar"]
+
+
+@dataclass(frozen=True)
+class Situation:
+    """How one kind of question is ranked.
+
+    weights : signal -> weight on its z-score.
+    sources : signals that may propose items; the others only score.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    weights: dict[str, float]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BlendOptions:
+    """One situation for each kind of question.
+
+    user : for a person, in all categories or the home categories.
+    cross : for a person, outside the home categories only.
+    like : for a text; the text alone proposes, a person or examples only bend its order.
+    similar : for an item.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    user: Situation = field(
+        default_factory=lambda: Situation(
+            {"neighbours": 1.0, "text": 1.0, "late_interaction": 0.3, "popularity": 0.1},
+            ("neighbours", "text", "late_interaction", "popularity"),
+        )
+    )
+    cross: Situation = field(
+        default_factory=lambda: Situation(
+            {"neighbours": 1.0, "late_interaction": 0.7, "text": 0.3, "popularity": 0.3},
+            ("neighbours", "late_interaction", "text", "popularity"),
+        )
+    )
+    like: Situation = field(
+        default_factory=lambda: Situation(
+            {"asked": 1.0, "text": 0.3, "neighbours": 0.15}, ("asked",)
+        )
+    )
+    similar: Situation = field(
+        default_factory=lambda: Situation({"text": 1.0, "neighbours": 0.5}, ("text", "neighbours"))
+    )
+
+
+def standardise(scores: np.ndarray) -> np.ndarray:
+    """(n, s) float32 z-scores of each column over the finite values of the list.
+
+    A value that is not finite, and every value of a column without spread, becomes 0: it speaks
+    neither for nor against.
+    """
+    finite = np.isfinite(scores)
+    values = np.where(finite, scores, 0).astype(np.float64)
+    count = np.maximum(finite.sum(axis=0), 1)
+    mean = values.sum(axis=0) / count
+    centred = np.where(finite, values - mean, 0)
+    spread = np.sqrt((centred**2).sum(axis=0) / count)
+    flat = spread <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
+
+
+class WeightedBlend:
+    """score = sum over signals of weight times z-score.
+
+    Parameters
+    ----------
+    weights : signal name -> weight.
+    """
+
+    def __init__(self, weights: Mapping[str, float]) -> None:
+        self.names = tuple(name for name, weight in weights.items() if weight)
+        self.weights = np.array([weights[name] for name in self.names], np.float32)
+
+    def parts(self, scores: np.ndarray) -> np.ndarray:
+        """(n, s) float32: what each signal, in the order of `names`, adds to each row's score.
+
+        `scores` is (n, s), the signals' scores in the same order. The sum of a row is its score.
+        """
+        return standardise(scores) * self.weights

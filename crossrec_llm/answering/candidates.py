@@ -1,0 +1,80 @@
+"""What could be in an answer: the search planner, and the union of what the sources propose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+
+from crossrec_llm.records import Query
+from crossrec_llm.signals import Source
+from crossrec_llm.store import ExactSearch, Search
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """When the vector index is asked, and when every passing row is scanned.
+
+    exact_below : scan when no more rows than this pass the filter; exact, and at this size as
+        fast as the index.
+    overfetch : ask the index for at most this many neighbours; beyond it a scan is cheaper.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    exact_below: Annotated[int, Ge(0)] = 20_000
+    overfetch: Annotated[int, Ge(1)] = 2_000
+
+
+class PlannedSearch:
+    """A Search that picks, per question, between the vector index and the exact scan.
+
+    Parameters
+    ----------
+    exact : over all rows.
+    index : opens the vector index; called once, when it is first needed.
+    """
+
+    def __init__(
+        self, exact: ExactSearch, index: Callable[[], Search], options: SearchOptions
+    ) -> None:
+        self.exact, self.options = exact, options
+        self._open_index = index
+        self._index: Search | None = None
+
+    def __len__(self) -> int:
+        return len(self.exact)
+
+    def nearest(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `Search.nearest`."""
+        n, passing = len(self), len(self) if allowed is None else int(allowed.sum())
+        if passing <= self.options.exact_below or k * n > self.options.overfetch * passing:
+            return self.exact.nearest(vectors, k, allowed)
+        if self._index is None:
+            self._index = self._open_index()
+        return self._index.nearest(vectors, k, allowed)
+
+
+def propose(
+    query: Query, allowed: np.ndarray, sources: Sequence[Source], n_candidates: int
+) -> np.ndarray:
+    """Sorted distinct rows: the sources' proposals taken in turn, best first, up to a pool size.
+
+    Parameters
+    ----------
+    allowed : (n_items,) bool.
+    n_candidates : size of the pool; fewer come only when the sources have no more.
+    """
+    proposals = [source.propose(query, n_candidates, allowed) for source in sources]
+    longest = max((len(rows) for rows in proposals), default=0)
+    turns = np.full((longest, len(proposals)), -1, np.int64)
+    for s, rows in enumerate(proposals):
+        turns[: len(rows), s] = rows
+    flat = turns.reshape(-1)
+    flat = flat[flat >= 0]
+    _, first = np.unique(flat, return_index=True)
+    return np.sort(flat[np.sort(first)][:n_candidates])

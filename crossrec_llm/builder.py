@@ -1,0 +1,259 @@
+"""SPINE: files -> tables -> text -> vectors -> space -> signals -> index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crossrec_llm import __version__
+from crossrec_llm.answering import make_query
+from crossrec_llm.errors import StoreError
+from crossrec_llm.generation import Generation, Users, open_chroma
+from crossrec_llm.meaning import Encoder, Space, Templates, VectorCache
+from crossrec_llm.recipe import Recipe
+from crossrec_llm.records import Item
+from crossrec_llm.signals import FittedSignals, Text
+from crossrec_llm.resources import default_folder
+from crossrec_llm.store import ChromaStore, ExactSearch, IndexWriter, StoredGeneration, reachability
+from crossrec_llm.tables import (
+    Catalogue,
+    Histories,
+    Inputs,
+    Report,
+    fingerprint_inputs,
+    read_tables,
+)
+
+Progress = Callable[[str, int, int], None]
+
+# A generation goes live only if its items find themselves: all of them up to this many, else a
+# sample drawn with a fixed seed.
+CHECK_ALL_BELOW = 50_000
+CHECK_SAMPLE = 20_000
+LEAST_RECALL = 0.98
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    `unchanged`: the same files, recipe, model and version as the active generation, so nothing
+    was done. `seconds` holds the steps in order; `report` is None when nothing was read.
+    """
+
+    index: str
+    generation: str
+    unchanged: bool
+    items: int
+    users: int
+    events: int
+    encoded: int
+    from_cache: int
+    seconds: dict[str, float]
+    report: Report | None
+
+    def to_dict(self) -> dict[str, Any]:
+        out = asdict(self)
+        out["report"] = self.report.to_dict() if self.report else None
+        return out
+
+
+def build(
+    items: Inputs,
+    interactions: Inputs | None = None,
+    index: str | Path = "index/store/default",
+    *,
+    recipe: str | Path | Recipe = "default",
+    rejects: str | Path | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Read, clean, encode, fit and publish one generation of an index.
+
+    A killed build is taken up again by calling it once more: no text is encoded twice beyond
+    the last unfinished batch. Until the new generation is published, the old one answers.
+
+    Parameters
+    ----------
+    items, interactions : paths, pyarrow tables, pandas or polars frames; one or a list.
+    index : folder of the index; made if it is not there.
+    recipe : a shipped recipe's name, a TOML file, or a Recipe.
+    rejects : CSV file for the rows that were not used; by default in the index's folder.
+    progress : called as progress(step, done, total).
+
+    Raises
+    ------
+    DataError, RecipeError, TemplateError, ModelError : what is wrong with the input.
+    IndexLocked, StoreUnavailable : the index cannot be written now.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    clock = _Clock()
+    encoder = Encoder(recipe.encoder)
+    prompts = default_folder("prompts")
+    templates = Templates.load(prompts, recipe.templates, tokens=encoder.tokens)
+    parts = {
+        "inputs": fingerprint_inputs(items, interactions),
+        "recipe": recipe.fingerprint,
+        "templates": templates.fingerprint,
+        "encoder": encoder.fingerprint,
+        "version": __version__,
+    }
+    with IndexWriter.open(Path(index)) as writer:
+        if writer.active is not None and writer.active.parts == parts:
+            return _unchanged(index, writer.active, clock)
+        clock.step("read")
+        tables = read_tables(
+            items,
+            interactions,
+            recipe.tables,
+            rejects=Path(rejects) if rejects else Path(index) / "rejects.csv",
+            progress=progress,
+        )
+        clock.step("record")
+        writer.ledger.replace(tables.catalogue.table, tables.events, progress=progress)
+
+        clock.step("encode")
+        catalogue = tables.catalogue
+        texts = templates.item_texts(catalogue)
+        with VectorCache.open(writer.cache_path, encoder.dim) as cache:
+            raw = encoder.encode_documents(texts, cache=cache, progress=progress)
+
+        clock.step("fit")
+        space = Space.fit(raw, catalogue.top_codes, recipe.space)
+        vectors = space.apply(raw, catalogue.top_codes)
+        histories = Histories.from_events(tables.events, catalogue, recipe.histories)
+        signals = FittedSignals.fit(histories, len(catalogue), recipe.signals)
+        users, profiles = _profiles(catalogue, histories, vectors, recipe, templates)
+        generation = Generation(recipe, catalogue, raw, vectors, space, users, signals)
+
+        clock.step("index")
+        draft = writer.begin(parts)
+        generation.save(draft.folder)
+        with open_chroma(recipe, draft) as chroma:
+            _fill(chroma, generation, texts, profiles, progress)
+            clock.step("verify")
+            _require_reachable(chroma, generation)
+
+        clock.step("publish")
+        counts = {"items": len(catalogue), "users": len(users.ids), "events": len(tables.events)}
+        published = writer.publish(draft, counts)
+        with open_chroma(recipe, published) as chroma:
+            chroma.keep(writer.prefixes)
+    return BuildReport(
+        index=str(index),
+        generation=published.name,
+        unchanged=False,
+        **counts,
+        encoded=encoder.encoded,
+        from_cache=encoder.from_cache,
+        seconds=clock.done(),
+        report=tables.report,
+    )
+
+
+class _Clock:
+    """Seconds of each step, in order."""
+
+    def __init__(self) -> None:
+        self._name, self._start = "prepare", time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    def step(self, name: str) -> None:
+        self.done()
+        self._name = name
+
+    def done(self) -> dict[str, float]:
+        now = time.perf_counter()
+        self._seconds[self._name] = now - self._start
+        self._start = now
+        return self._seconds
+
+
+def _unchanged(index: str | Path, active: StoredGeneration, clock: _Clock) -> BuildReport:
+    return BuildReport(
+        index=str(index),
+        generation=active.name,
+        unchanged=True,
+        **active.counts,
+        encoded=0,
+        from_cache=0,
+        seconds=clock.done(),
+        report=None,
+    )
+
+
+def _profiles(
+    catalogue: Catalogue,
+    histories: Histories,
+    vectors: np.ndarray,
+    recipe: Recipe,
+    templates: Templates,
+) -> tuple[Users, list[str]]:
+    """The users that have a profile, and their textualised histories."""
+    pooling = Text(vectors, ExactSearch(vectors), recipe.signals.text)
+    items = [catalogue.item(row) for row in range(len(catalogue))]
+    ids: list[str] = []
+    texts: list[str] = []
+    profiles: list[np.ndarray] = []
+    for u, user_id in enumerate(histories.user_ids):
+        rows, weights, _ = histories.history(u)
+        query = make_query("user", rows, weights)
+        profile = pooling.profile(query)
+        if profile is not None:
+            ids.append(user_id)
+            profiles.append(profile)
+            texts.append(templates.history_text([items[row] for row in query.history]))
+    dim = vectors.shape[1]
+    return Users(ids, np.array(profiles, np.float32).reshape(-1, dim)), texts
+
+
+def _fill(
+    chroma: ChromaStore,
+    generation: Generation,
+    texts: list[str],
+    profiles: list[str],
+    progress: Progress | None,
+) -> None:
+    """The three collections: items in the space, their texts as encoded, users' profiles."""
+    catalogue, users = generation.catalogue, generation.users
+    items = [catalogue.item(row) for row in range(len(catalogue))]
+    metadata = [_item_metadata(item) for item in items]
+    chroma.write("items", catalogue.ids, generation.vectors, texts, metadata, progress=progress)
+    chroma.write("texts", catalogue.ids, generation.raw, None, metadata, progress=progress)
+    chroma.write("users", users.ids, users.vectors, profiles, None, progress=progress)
+
+
+def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
+    """What people who open the collection can filter by; None is left out by the store."""
+    return {
+        "title": item.title,
+        "category": item.category_path or None,
+        "top_category": item.category[0] if item.category else None,
+        "brand": item.brand or None,
+        "price": item.price,
+        "available": item.available,
+        "added": item.added,
+    }
+
+
+def _require_reachable(chroma: ChromaStore, generation: Generation) -> None:
+    """Refuse a generation in which an item does not find itself.
+
+    Raises
+    ------
+    StoreError : how many do not, and the setting that helps.
+    """
+    n = len(generation.catalogue)
+    sample = None if n <= CHECK_ALL_BELOW else CHECK_SAMPLE
+    for name, vectors in (("items", generation.vectors), ("texts", generation.raw)):
+        found = reachability(chroma.search(name, generation.catalogue.ids), vectors, sample=sample)
+        if found.unreachable or found.recall_at_10 < LEAST_RECALL:
+            raise StoreError(
+                f"the vector index was not published: of {found.checked:,} items checked "
+                f"{len(found.unreachable):,} do not find themselves in {name!r}, recall@10 is "
+                f"{found.recall_at_10:.3f}; raise ef_construction and max_neighbors under [store]"
+            )

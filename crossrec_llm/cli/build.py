@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from crossrec_llm.cli import show
+from crossrec_llm.cli.options import Output, Where, command
+
+ItemFiles = Annotated[
+    list[Path],
+    typer.Option("--items", help="CSV, JSON lines or parquet, also .gz, .zst; repeatable."),
+]
+InteractionFiles = Annotated[
+    list[Path] | None, typer.Option("--interactions", help="The same, who took what; repeatable.")
+]
+RecipeName = Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")]
+RejectsFile = Annotated[
+    Path | None,
+    typer.Option(help="CSV file for the rows that are not used. [default: in the index]"),
+]
+
+
+@command
+def build(
+    items: ItemFiles,
+    where: Where,
+    output: Output,
+    interactions: InteractionFiles = None,
+    recipe: RecipeName = "default",
+    rejects: RejectsFile = None,
+) -> None:
+    """Read, clean, encode, fit and publish an index; goes on where a killed build stopped."""
+    from crossrec_llm.builder import build
+
+    with show.progress(output.quiet or output.json) as progress:
+        done = build(
+            items,
+            interactions or None,
+            where.index,
+            recipe=recipe,
+            rejects=rejects,
+            progress=progress,
+        )
+    if output.json:
+        return show.print_json(done.to_dict())
+    if output.quiet:
+        return
+    if done.unchanged:
+        show.say(f"{done.index}: nothing changed, generation {done.generation} stays active")
+        return
+    assert done.report is not None
+    for line in done.report.lines():
+        show.say(line)
+    show.say(
+        f"{done.index}: generation {done.generation} with {done.items:,} items, {done.users:,} "
+        f"users and {done.events:,} events; {done.encoded:,} texts encoded, "
+        f"{done.from_cache:,} from the cache"
+    )
+    show.say(", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()))

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from crossrec_llm.cli import show
+from crossrec_llm.cli.options import Output, Where, command
+
+
+@command
+def info(where: Where, output: Output) -> None:
+    """What the index is: generations, counts, what it was made from, size on disk."""
+    from crossrec_llm.generation import Generation
+    from crossrec_llm.store import Index
+
+    with Index.open(where.index) as index:
+        generation = Generation.load(index.generation)
+        recipe = generation.recipe
+        size = sum(p.stat().st_size for p in where.index.rglob("*") if p.is_file())
+        document = {
+            "index": str(where.index),
+            "format": index.manifest.format,
+            "active": index.manifest.active,
+            "generations": sorted(index.manifest.generations),
+            "counts": dict(index.generation.counts),
+            "records": {
+                "items": index.ledger.item_count,
+                "users": index.ledger.user_count,
+                "events": index.ledger.event_count,
+            },
+            "top_categories": len(generation.catalogue.top_names),
+            "model": recipe.encoder.model,
+            "dimensions": int(generation.raw.shape[1]),
+            "chroma": recipe.store.url or "embedded",
+            "made_from": dict(index.generation.parts),
+            "bytes": size,
+        }
+    if output.json:
+        return show.print_json(document)
+    for name, value in document.items():
+        if name == "bytes":
+            name, value = "size on disk", f"{size / 2**20:,.1f} MB"
+        if isinstance(value, dict):
+            parts = (
+                f"{key} {number:,}" if isinstance(number, int) else f"{key} {str(number)[:12]}"
+                for key, number in value.items()
+            )
+            value = ", ".join(parts)
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        show.say(f"{name.replace('_', ' '):<16}{value}")

@@ -1,0 +1,38 @@
+"""The `crossrec` command; each verb has a file of its own beside this one."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from crossrec_llm import __version__
+from crossrec_llm.cli import audience, build, check, doctor, info, like, similar, user
+from crossrec_llm.cli.options import app
+
+__all__ = ["audience", "build", "check", "doctor", "info", "like", "run", "similar", "user"]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"crossrec-llm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def run() -> None:
+    """The entry point."""
+    try:
+        app()
+    except BrokenPipeError:
+        # The reader of our output went away, as `head` does.
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,185 @@
+"""Options that several commands share, written once and unfolded into each command."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from crossrec_llm.errors import CrossrecError, QueryError
+from crossrec_llm.records import Cross, Filter
+
+app = typer.Typer(
+    name="crossrec",
+    help="A recommender that reads: meaning and behaviour, within categories and across them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DEFAULT_INDEX = Path("index/store/default")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a command speaks."""
+
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")
+    ] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log what is done to stderr.")
+    ] = False
+
+    def set_up(self) -> None:
+        level = logging.INFO if self.verbose else logging.ERROR if self.quiet else logging.WARNING
+        logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+        if not self.verbose:
+            for noisy in ("sentence_transformers", "transformers", "chromadb", "httpx"):
+                logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which index is asked."""
+
+    index: Annotated[
+        Path,
+        typer.Option(envvar="CROSSREC_INDEX", help="Folder of the index.", show_default=True),
+    ] = DEFAULT_INDEX
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """What may be in an answer, and how the list is made up."""
+
+    k: Annotated[int, typer.Option("-k", help="Length of the list.")] = 10
+    category: Annotated[
+        list[str], typer.Option(help="Only under this path (“Electronics > Audio”); repeatable.")
+    ] = dataclasses.field(default_factory=list)
+    not_category: Annotated[
+        list[str], typer.Option(help="Nothing under this path; repeatable.")
+    ] = dataclasses.field(default_factory=list)
+    cross: Annotated[
+        Cross, typer.Option(help="Only outside the home categories, none of it, or any.")
+    ] = "any"
+    cross_share: Annotated[
+        float | None, typer.Option(help="Share of the list outside the home categories, 0..1.")
+    ] = None
+    diversity: Annotated[
+        float | None, typer.Option(help="0 (relevance only) to 1. [default: the recipe's]")
+    ] = None
+    price_min: Annotated[float | None, typer.Option(help="Lowest price, inclusive.")] = None
+    price_max: Annotated[float | None, typer.Option(help="Highest price, inclusive.")] = None
+    brand: Annotated[list[str], typer.Option(help="Only this brand; repeatable.")] = (
+        dataclasses.field(default_factory=list)
+    )
+    available: Annotated[bool, typer.Option("--available", help="Only what can be had now.")] = (
+        False
+    )
+    exclude: Annotated[list[str], typer.Option(help="Not this item id; repeatable.")] = (
+        dataclasses.field(default_factory=list)
+    )
+    include_seen: Annotated[
+        bool, typer.Option("--include-seen", help="Items of the history may come again.")
+    ] = False
+    since: Annotated[
+        str | None, typer.Option(help="Only items added on or after this date (2026-01-31).")
+    ] = None
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show every reason and signal, not only the first.")
+    ] = False
+
+    def filter(self) -> Filter:
+        return Filter(
+            category=tuple(self.category),
+            not_category=tuple(self.not_category),
+            cross=self.cross,
+            price_min=self.price_min,
+            price_max=self.price_max,
+            brand=tuple(self.brand),
+            available=self.available,
+            exclude=tuple(self.exclude),
+            include_seen=self.include_seen,
+            since=_epoch(self.since),
+        )
+
+    def asking(self) -> dict[str, Any]:
+        """Keyword arguments that for_user, like and similar share."""
+        return {
+            "k": self.k,
+            "filter": self.filter(),
+            "cross_share": self.cross_share,
+            "diversity": self.diversity,
+        }
+
+
+def _epoch(date: str | None) -> float | None:
+    from datetime import UTC, datetime
+
+    if date is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError as error:
+        raise QueryError(f"--since {date!r} is not a date like 2026-01-31") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command; parameters typed as Output, Where or Narrow become their fields.
+
+    A CrossrecError ends in one clear line on stderr and exit code 2; anything else is a bug and
+    keeps its traceback.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    own: list[inspect.Parameter] = []
+    unfolded: list[inspect.Parameter] = []
+    groups: dict[str, type] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        hint = hints[parameter.name]
+        if not dataclasses.is_dataclass(hint):
+            own.append(parameter.replace(annotation=hint))
+            continue
+        assert isinstance(hint, type)
+        groups[parameter.name] = hint
+        types = get_type_hints(hint, include_extras=True)
+        for entry in dataclasses.fields(hint):
+            default = [] if entry.default_factory is not dataclasses.MISSING else entry.default
+            unfolded.append(
+                inspect.Parameter(
+                    entry.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=types[entry.name],
+                )
+            )
+
+    @functools.wraps(function)
+    def run(**values: Any) -> None:
+        given = {
+            name: group(**{f.name: values.pop(f.name) for f in dataclasses.fields(group)})
+            for name, group in groups.items()
+        }
+        try:
+            for group in given.values():
+                if isinstance(group, Output):
+                    group.set_up()
+            function(**values, **given)
+        except CrossrecError as error:
+            print(f"crossrec: {error}", file=sys.stderr)
+            raise typer.Exit(2) from error
+
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in (*own, *unfolded)]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return app.command(function.__name__.rstrip("_").replace("_", "-"))(run)

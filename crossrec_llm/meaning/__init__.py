@@ -1,0 +1,16 @@
+"""Text -> vectors: templates, the encoder and its cache, the space."""
+
+from crossrec_llm.meaning.cache import VectorCache
+from crossrec_llm.meaning.encoder import Encoder, EncoderOptions
+from crossrec_llm.meaning.space import Space, SpaceOptions
+from crossrec_llm.meaning.templates import TemplateOptions, Templates
+
+__all__ = [
+    "Encoder",
+    "EncoderOptions",
+    "Space",
+    "SpaceOptions",
+    "TemplateOptions",
+    "Templates",
+    "VectorCache",
+]

@@ -1,0 +1,146 @@
+"""Never encodes a text twice: vectors by the hash of the text and of the encoder."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+
+from crossrec_llm.errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+# Below the number of parameters that any SQLite since 3.32 takes.
+_CHUNK = 10_000
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)"
+T = TypeVar("T")
+
+
+class VectorCache:
+    """One SQLite file of float32 unit vectors.
+
+    A batch is one transaction: after a kill at any moment each batch is there whole or not at
+    all. A damaged file is set aside with a warning and started anew: it is only a cache.
+    """
+
+    def __init__(self, path: Path, dim: int) -> None:
+        self.path, self.dim = path, dim
+        self._connection: sqlite3.Connection | None = None
+
+    @classmethod
+    def open(cls, path: Path, dim: int) -> VectorCache:
+        """Open or create the file.
+
+        Raises
+        ------
+        StoreUnavailable : the file can neither be read nor created.
+        """
+        cache = cls(path, dim)
+        cache._retrying(lambda connection: None)
+        return cache
+
+    def get_many(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of the keys that are there.
+
+        Returns
+        -------
+        (n, dim) float32, undefined where missing; (n,) bool, which keys were there.
+        """
+        return self._retrying(lambda connection: self._read(connection, keys))
+
+    def put_many(self, keys: Sequence[bytes], vectors: np.ndarray) -> None:
+        """Keep `vectors` (n, dim) under `keys`, all or nothing."""
+        rows = np.ascontiguousarray(vectors, dtype="<f4")
+        pairs = [(key, row.tobytes()) for key, row in zip(keys, rows, strict=True)]
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", pairs)
+
+        self._retrying(write)
+
+    def __len__(self) -> int:
+        return self._retrying(
+            lambda connection: int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
+        )
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def __enter__(self) -> VectorCache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(
+        self, connection: sqlite3.Connection, keys: Sequence[bytes]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        vectors = np.zeros((len(keys), self.dim), dtype=np.float32)
+        places: dict[bytes, list[int]] = {}
+        for place, key in enumerate(keys):
+            places.setdefault(key, []).append(place)
+        distinct = sorted(places)
+        for start in range(0, len(distinct), _CHUNK):
+            chunk = distinct[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"
+            for key, blob in connection.execute(query, chunk):
+                if len(blob) == 4 * self.dim:
+                    vectors[places[key]] = np.frombuffer(blob, dtype="<f4")
+        # A row that is no unit vector was damaged on disk: it counts as missing.
+        with np.errstate(all="ignore"):
+            lengths = np.einsum("ij,ij->i", vectors, vectors)
+        return vectors, np.abs(lengths - 1) < 1e-3
+
+    def _retrying(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `act`; on a damaged file once more on a new one."""
+        for attempt in (1, 2):
+            try:
+                if self._connection is None:
+                    self._connection = _connect(self.path)
+                return act(self._connection)
+            except (sqlite3.Error, OSError) as error:
+                code = getattr(error, "sqlite_errorcode", None)
+                if attempt == 2 or code is None or code & 0xFF not in _DAMAGE:
+                    raise StoreUnavailable(
+                        f"{self.path}: {error}; free space or choose another folder"
+                    ) from error
+                self.close()
+                _set_aside(self.path, error)
+        raise AssertionError("unreachable")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=30)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        # A killed process loses nothing; a power cut may cost the last batches, not the file.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(_SCHEMA)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_aside(path: Path, error: BaseException) -> None:
+    aside = path.with_name(path.name + ".damaged")
+    logger.warning("%s is damaged (%s): kept as %s, starting anew", path, error, aside.name)
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""index/*.toml -> everybody's Options."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, get_type_hints
+
+from crossrec_llm.answering import AnsweringOptions, BlendOptions, SearchOptions
+from crossrec_llm.errors import RecipeError
+from crossrec_llm.meaning import EncoderOptions, SpaceOptions, TemplateOptions
+from crossrec_llm.resources import default_folder
+from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
+from crossrec_llm.store import StoreOptions
+from crossrec_llm.tables import HistoryOptions, TablesOptions
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that can be set about an index; each field is one table of the TOML file."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    tables: TablesOptions = field(default_factory=TablesOptions)
+    histories: HistoryOptions = field(default_factory=HistoryOptions)
+    templates: TemplateOptions = field(default_factory=TemplateOptions)
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    space: SpaceOptions = field(default_factory=SpaceOptions)
+    signals: SignalsOptions = field(default_factory=SignalsOptions)
+    blend: BlendOptions = field(default_factory=BlendOptions)
+    answering: AnsweringOptions = field(default_factory=AnsweringOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
+    store: StoreOptions = field(default_factory=StoreOptions)
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = "default") -> Recipe:
+        """A shipped recipe by name ("default"), or any TOML file by its path.
+
+        Raises
+        ------
+        RecipeError : it cannot be found or parsed, or with every setting that is wrong.
+        """
+        path = _find(name_or_path)
+        try:
+            text = path.read_text("utf-8")
+            raw = tomllib.loads(text)
+        except OSError as error:
+            raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from error
+        except UnicodeDecodeError as error:
+            raise RecipeError(str(path), ["is not UTF-8 text"]) from error
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(str(path), [f"is not TOML: {error}"]) from error
+        return cls.from_dict(raw, source=str(path), text=text)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any], *, source: str = "recipe", text: str = "") -> Recipe:
+        """A recipe from nested dicts; `text`, its TOML, only serves to name lines."""
+        from pydantic import TypeAdapter, ValidationError
+
+        problems: list[tuple[int | None, str]] = []
+        recipe = None
+        try:
+            recipe = TypeAdapter(cls).validate_python(raw)
+        except ValidationError as error:
+            for entry in error.errors():
+                loc = tuple(str(part) for part in entry["loc"])
+                problems.append((_line_of(text, loc), _explain(cls, loc, entry)))
+        problems += [(_line_of(text, loc), words) for loc, words in _unknown_signals(raw)]
+        if problems or recipe is None:
+            problems.sort(key=lambda problem: problem[0] or 0)
+            raise RecipeError(
+                source, [f"line {line}: {words}" if line else words for line, words in problems]
+            )
+        return recipe
+
+    def to_json(self) -> str:
+        """Canonical JSON, which `from_json` reads back."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        return cls.from_dict(json.loads(text))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over every setting, defaults included."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    shipped = default_folder("index")
+    if path.is_file():
+        return path
+    named = shipped / f"{name_or_path}.toml"
+    if path.name == str(name_or_path) and not path.suffix and named.is_file():
+        return named
+    names = sorted(entry.stem for entry in shipped.glob("*.toml"))
+    raise RecipeError(
+        str(name_or_path),
+        [f"there is no such file, and no recipe of that name; shipped: {', '.join(names)}"],
+    )
+
+
+def _explain(cls: type, loc: tuple[str, ...], entry: Any) -> str:
+    where = ".".join(loc)
+    if entry["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        names = _settings(cls, loc[:-1])
+        near = difflib.get_close_matches(loc[-1], names, 1)
+        return f"{where}: no such setting" + (
+            f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(names)}"
+        )
+    message = entry["msg"][0].lower() + entry["msg"][1:]
+    return f"{where}: {message}, not {entry['input']!r}"
+
+
+def _settings(cls: Any, loc: tuple[str, ...]) -> list[str]:
+    """The names of the settings in the table at `loc`."""
+    for part in loc:
+        if not dataclasses.is_dataclass(cls):
+            return []
+        cls = get_type_hints(cls).get(part)
+    return [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+
+
+def _unknown_signals(raw: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Signal names in `blend` that no signal has."""
+    found: list[tuple[tuple[str, ...], str]] = []
+    blend = raw.get("blend")
+    for situation, table in (blend if isinstance(blend, dict) else {}).items():
+        for key in ("weights", "sources") if isinstance(table, dict) else ():
+            names = table.get(key)
+            for name in names if isinstance(names, dict | list | tuple) else ():
+                if isinstance(name, str) and name not in SIGNAL_NAMES:
+                    near = difflib.get_close_matches(name, SIGNAL_NAMES, 1)
+                    hint = f"did you mean {near[0]!r}?" if near else ", ".join(SIGNAL_NAMES)
+                    loc = ("blend", situation, key, name)
+                    found.append((loc, f"{'.'.join(loc)}: no signal is called that; {hint}"))
+    return found
+
+
+_HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+")
+_KEY = re.compile(r"\s*([\w.\-\"' ]+?)\s*=")
+
+
+def _line_of(text: str, loc: tuple[str, ...]) -> int | None:
+    """1-based line of the TOML key that comes nearest to `loc`; None where nothing does."""
+    table: tuple[str, ...] = ()
+    best, best_line = 0, None
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.fullmatch(line.split("#")[0].rstrip()):
+            table = _path(header[1])
+            path = table
+        elif key := _KEY.match(line):
+            path = table + _path(key[1])
+        else:
+            continue
+        if len(path) > best and loc[: len(path)] == path:
+            best, best_line = len(path), number
+    return best_line
+
+
+def _path(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))

@@ -1,0 +1,390 @@
+"""SPINE: a question -> an answer. for_user, like and similar all end in `_answer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from crossrec_llm import __version__
+from crossrec_llm.answering import (
+    PlannedSearch,
+    WeightedBlend,
+    allowed_rows,
+    arrange,
+    crosses,
+    home_categories,
+    make_query,
+    propose,
+    quota,
+    reasons,
+)
+from crossrec_llm.errors import QueryError
+from crossrec_llm.generation import Generation
+from crossrec_llm.meaning import Encoder, Templates
+from crossrec_llm.records import (
+    Audience,
+    AudienceMember,
+    Filter,
+    Query,
+    Receipt,
+    Recommendation,
+    Recommendations,
+)
+from crossrec_llm.resources import default_folder
+from crossrec_llm.signals import assemble
+from crossrec_llm.store import ExactSearch, Index, Ledger
+from crossrec_llm.tables import Histories
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How an answer should be made, whatever the question is.
+
+    k : length of the list.
+    filter : which items may be in it.
+    cross_share : share of the list outside the home categories, 0..1; None leaves it to the
+        scores.
+    diversity : 0 (relevance only) to 1; None takes the recipe's.
+    explain : whether reasons are worked out.
+    """
+
+    k: int = 10
+    filter: Filter = Filter()
+    cross_share: float | None = None
+    diversity: float | None = None
+    explain: bool = True
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise QueryError(f"k must be 1 or more, not {self.k}")
+        for name in ("cross_share", "diversity"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise QueryError(f"{name} must lie between 0 and 1, not {value}")
+        if self.cross_share is not None and self.filter.cross != "any":
+            raise QueryError(
+                f"cross_share {self.cross_share:g} has no meaning with cross {self.filter.cross!r}:"
+                " give one of the two"
+            )
+
+
+class Recommender:
+    """Answers questions over one generation of an index.
+
+    Parameters
+    ----------
+    generation : the fitted parts.
+    ledger : where users' histories are read.
+    """
+
+    def __init__(self, generation: Generation, ledger: Ledger) -> None:
+        self.generation, self.ledger = generation, ledger
+        self.catalogue, self.recipe = generation.catalogue, generation.recipe
+        self.signals = assemble(
+            generation.signals,
+            self.recipe.signals,
+            vectors=generation.vectors,
+            search=self._planned(generation.vectors, "items"),
+            raw=generation.raw,
+            raw_search=self._planned(generation.raw, "texts"),
+        )
+
+    @classmethod
+    def open(cls, index: str | Path) -> Recommender:
+        """The active generation of an index.
+
+        Raises
+        ------
+        IndexMissing, IndexMismatch, IndexDamaged : what is wrong with it and what to run.
+        """
+        opened = Index.open(Path(index))
+        return cls(Generation.load(opened.generation), opened.ledger)
+
+    def close(self) -> None:
+        self.ledger.close()
+
+    def __enter__(self) -> Recommender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def for_user(
+        self,
+        user_id: str,
+        k: int = 10,
+        *,
+        filter: Filter = Filter(),
+        cross_share: float | None = None,
+        diversity: float | None = None,
+        explain: bool = True,
+    ) -> Recommendations:
+        """What this person may want next.
+
+        A person without a usable history gets what is popular, labelled as such.
+
+        Raises
+        ------
+        UnknownUser : nothing is recorded of this id; similar ids are named.
+        QueryError, UnknownItem : a value of the question makes no sense.
+        """
+        ask = Ask(k, filter, cross_share, diversity, explain)
+        query = make_query("user", *self._history(user_id))
+        return self._answer(query, ask, {"user_id": user_id})
+
+    def like(
+        self,
+        text: str,
+        k: int = 10,
+        *,
+        user: str | None = None,
+        liked: Sequence[str] = (),
+        disliked: Sequence[str] = (),
+        filter: Filter = Filter(),
+        cross_share: float | None = None,
+        diversity: float | None = None,
+        explain: bool = True,
+    ) -> Recommendations:
+        """What matches a free text, bent toward a person or examples where given.
+
+        Parameters
+        ----------
+        user : whose history bends the order.
+        liked, disliked : item ids to bend toward and away from.
+
+        Raises
+        ------
+        QueryError : an empty text. Others as for `for_user`.
+        """
+        ask = Ask(k, filter, cross_share, diversity, explain)
+        if not text.strip():
+            raise QueryError("the text to look up is empty")
+        rows, weights = (
+            self._history(user) if user is not None else (np.empty(0, np.int64), np.empty(0))
+        )
+        query = make_query(
+            "like",
+            rows,
+            weights,
+            liked=[self.catalogue.row(item_id) for item_id in liked],
+            disliked=[self.catalogue.row(item_id) for item_id in disliked],
+            text_vector=self.encoder.encode_query(self.templates.query_text(text)),
+        )
+        asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
+        return self._answer(query, ask, asked, text=text)
+
+    def similar(
+        self,
+        item_id: str,
+        k: int = 10,
+        *,
+        filter: Filter = Filter(),
+        cross_share: float | None = None,
+        diversity: float | None = None,
+        explain: bool = True,
+    ) -> Recommendations:
+        """More like this item; its own top category is the home category.
+
+        Raises
+        ------
+        UnknownItem : not in the catalogue; similar ids are named.
+        """
+        ask = Ask(k, filter, cross_share, diversity, explain)
+        query = make_query("similar", [self.catalogue.row(item_id)], [1.0])
+        return self._answer(query, ask, {"item_id": item_id})
+
+    def audience(self, item_id: str, k: int = 10) -> Audience:
+        """Who would want this item: the users whose profile is nearest to it.
+
+        Those who have it already are left out.
+
+        Raises
+        ------
+        UnknownItem : not in the catalogue; similar ids are named.
+        """
+        Ask(k)
+        row = self.catalogue.row(item_id)
+        users = self.generation.users
+        allowed = np.ones(len(users.ids), bool)
+        allowed[users.rows(self.ledger.users_of(item_id))] = False
+        search = PlannedSearch(
+            ExactSearch(users.vectors),
+            lambda: self.generation.chroma_search("users"),
+            self.recipe.search,
+        )
+        found, scores = search.nearest(self.generation.vectors[row][None], k, allowed)
+        members = tuple(
+            self._member(rank, users.ids[u], float(score), row)
+            for rank, (u, score) in enumerate(zip(found[0], scores[0], strict=True), 1)
+            if u >= 0
+        )
+        shortfall = None
+        if len(members) < k:
+            shortfall = f"{len(members)} of {k}: no more users have a profile and lack this item"
+        return Audience(self.catalogue.item(row), members, self.receipt, shortfall)
+
+    # -- parts, loaded when first needed ----------------------------------------------------------
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Refused with IndexMismatch unless it is the one that made the index's vectors."""
+        encoder = Encoder(self.recipe.encoder)
+        self.generation.require(encoder=encoder.fingerprint)
+        return encoder
+
+    @cached_property
+    def templates(self) -> Templates:
+        """Refused with IndexMismatch unless they are the ones that made the index's texts."""
+        templates = Templates.load(
+            default_folder("prompts"), self.recipe.templates, tokens=self.encoder.tokens
+        )
+        self.generation.require(templates=templates.fingerprint)
+        return templates
+
+    @cached_property
+    def receipt(self) -> Receipt:
+        return Receipt(
+            self.generation.name,
+            self.recipe.fingerprint[:12],
+            self.generation.blend_fingerprint[:12],
+            __version__,
+        )
+
+    # -- the one path of every answer -------------------------------------------------------------
+
+    def _answer(
+        self, query: Query, ask: Ask, asked: dict[str, Any], text: str | None = None
+    ) -> Recommendations:
+        situation = self._situation(query, ask)
+        allowed = allowed_rows(self.catalogue, ask.filter, query)
+        home = home_categories(self.catalogue, query)
+        outside = crosses(self.catalogue, home)
+
+        rows = self._candidates(query, ask, allowed, outside, situation.sources)
+        blend = WeightedBlend(situation.weights)
+        signals = [self.signals[name] for name in blend.names]
+        scores = np.stack([signal.score(query, rows) for signal in signals], axis=1)
+        parts = blend.parts(scores)
+        total = parts.sum(axis=1)
+        diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
+        chosen = arrange(
+            total,
+            self.generation.vectors[rows],
+            outside[rows],
+            ask.k,
+            diversity=diversity,
+            cross_share=ask.cross_share if len(home) else None,
+        )
+        items = [self.catalogue.item(int(row)) for row in rows[chosen]]
+        why: list[Any] = [()] * len(items)
+        if ask.explain:
+            history = [self.catalogue.item(int(row)) for row in query.history]
+            why = reasons(query, rows[chosen], parts[chosen], signals, items, history, text)
+        people = self.generation.signals.popularity.people
+        return Recommendations(
+            query={
+                "kind": query.kind,
+                **asked,
+                "k": ask.k,
+                "home": [self.catalogue.top_names[code] for code in home],
+                "filter": ask.filter.set_fields(),
+                "cross_share": ask.cross_share,
+                "diversity": diversity,
+            },
+            items=tuple(
+                Recommendation(
+                    rank=rank,
+                    item=items[rank - 1],
+                    score=float(total[at]),
+                    cross=bool(outside[rows[at]]),
+                    cold=bool(people[rows[at]] == 0),
+                    reasons=why[rank - 1],
+                    signals={
+                        name: float(value)
+                        for name, value in zip(blend.names, scores[at], strict=True)
+                        if np.isfinite(value)
+                    },
+                )
+                for rank, at in enumerate(chosen, 1)
+            ),
+            receipt=self.receipt,
+            shortfall=_shortfall(ask, len(chosen), int(outside[rows[chosen]].sum()), len(home)),
+            notes=_notes(query, ask, len(home)),
+        )
+
+    def _candidates(
+        self,
+        query: Query,
+        ask: Ask,
+        allowed: np.ndarray,
+        outside: np.ndarray,
+        sources: Sequence[str],
+    ) -> np.ndarray:
+        """The pool; with a cross share each side gets a pool of its own, so neither starves."""
+        n = max(self.recipe.answering.n_candidates, ask.k)
+        proposing = [self.signals[name] for name in sources]
+        if ask.cross_share is None or not outside.any():
+            return propose(query, allowed, proposing, n)
+        sides = (allowed & outside, allowed & ~outside)
+        return np.sort(np.concatenate([propose(query, side, proposing, n) for side in sides]))
+
+    def _situation(self, query: Query, ask: Ask) -> Any:
+        blend = self.recipe.blend
+        if query.kind != "user":
+            return getattr(blend, query.kind)
+        return blend.cross if ask.filter.cross == "only" else blend.user
+
+    def _planned(self, vectors: np.ndarray, collection: Literal["items", "texts"]) -> PlannedSearch:
+        return PlannedSearch(
+            ExactSearch(vectors),
+            lambda: self.generation.chroma_search(collection),
+            self.recipe.search,
+        )
+
+    def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and weights of a person's history, oldest first."""
+        histories = Histories.from_events(
+            self.ledger.events_of(user_id), self.catalogue, self.recipe.histories
+        )
+        if not len(histories):
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        rows, weights, _ = histories.history(0)
+        return rows, weights
+
+    def _member(self, rank: int, user_id: str, score: float, row: int) -> AudienceMember:
+        """One user of an audience, with the history item that lies nearest to the asked one."""
+        query = make_query("user", *self._history(user_id))
+        carriers = self.signals["text"].carriers(query, np.array([row]))[0]
+        because = self.catalogue.item(int(query.history[int(np.argmax(carriers))]))
+        return AudienceMember(rank, user_id, score, because)
+
+
+def _shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
+    """Why the list is not what was asked for; None when it is."""
+    if found < ask.k:
+        return f"{found} of {ask.k}: no more items pass the filter"
+    if ask.cross_share is not None and homes and cross != quota(ask.k, ask.cross_share):
+        wanted = quota(ask.k, ask.cross_share)
+        side = "outside" if cross < wanted else "inside"
+        return (
+            f"{cross} instead of {wanted} of {ask.k} lie outside the home categories: "
+            f"no more items {side} them pass the filter"
+        )
+    return None
+
+
+def _notes(query: Query, ask: Ask, homes: int) -> tuple[str, ...]:
+    """Labels of every fallback that this answer took."""
+    notes = []
+    if query.kind == "user" and not len(query.history):
+        notes.append("no history to go by: these are the most popular items that pass the filter")
+    if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):
+        notes.append("no home categories without a history: crossing was not restricted")
+    return tuple(notes)

@@ -1,0 +1,331 @@
+"""What goes in and comes out: plain frozen records, shared by every package."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from crossrec_llm.errors import QueryError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+CATEGORY_SEPARATOR = " > "
+
+Cross = Literal["any", "only", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A thing that can be recommended.
+
+    `category` is a path from the top category down; `added` is in epoch seconds (UTC); `price`
+    has the currency of the catalogue. `metadata` holds every other column as text.
+    """
+
+    item_id: str
+    title: str
+    description: str = ""
+    category: tuple[str, ...] = ()
+    brand: str = ""
+    price: float | None = None
+    image_url: str = ""
+    available: bool = True
+    added: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def category_path(self) -> str:
+        return CATEGORY_SEPARATOR.join(self.category)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which items may be in an answer; every field narrows it further.
+
+    Parameters
+    ----------
+    category : paths ("Electronics > Audio"); an item passes under any of them.
+    not_category : paths; an item under any of them is out.
+    cross : "only" keeps what lies outside the home categories (the top categories of the
+        history), "none" what lies inside, "any" both.
+    price_min, price_max : inclusive; an item without a price fails either.
+    brand : brands, compared without case; an item passes with any of them.
+    available : only items that can be had now.
+    exclude : item ids that must not come.
+    only : when not None, item ids outside it must not come.
+    include_seen : whether items of the history may come again.
+    since : epoch seconds; only items added at or after it (items without a date fail).
+    """
+
+    category: tuple[str, ...] = ()
+    not_category: tuple[str, ...] = ()
+    cross: Cross = "any"
+    price_min: float | None = None
+    price_max: float | None = None
+    brand: tuple[str, ...] = ()
+    available: bool = False
+    exclude: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    include_seen: bool = False
+    since: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.cross not in ("any", "only", "none"):
+            raise QueryError(f"cross must be any, only or none, not {self.cross!r}")
+        for name in ("category", "not_category", "brand", "exclude", "only"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                value = (value,)
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+        for name in ("price_min", "price_max", "since"):
+            value = getattr(self, name)
+            if value is not None and value != value:
+                raise QueryError(f"{name} must be a number, not NaN")
+        if (
+            self.price_min is not None
+            and self.price_max is not None
+            and self.price_min > self.price_max
+        ):
+            raise QueryError(f"price_min {self.price_min:g} is above price_max {self.price_max:g}")
+
+    def set_fields(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, for showing and for receipts."""
+        return {
+            f.name: list(value) if isinstance(value, tuple) else value
+            for f in fields(self)
+            if (value := getattr(self, f.name)) != f.default
+        }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Query:
+    """What is asked, resolved to row numbers; what every signal sees.
+
+    Attributes
+    ----------
+    kind : "user", "like" (free text) or "similar" (one item).
+    history : (h,) int64 rows, oldest first, each once.
+    weights : (h,) float32, above 0: how strongly each of them was wanted.
+    disliked : (d,) int64 rows.
+    text_vector : (dim,) float32 raw unit vector of the free text, None without one.
+    """
+
+    kind: Literal["user", "like", "similar"]
+    history: np.ndarray
+    weights: np.ndarray
+    disliked: np.ndarray
+    text_vector: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One cause of a recommendation.
+
+    `kind` is the signal's name ("text", "neighbours", "popular" ...), `item_id` the history item
+    that carried it (None where no single item did), `share` its part of what spoke for the item
+    (all reasons of one item that are kept or not sum to 1).
+    """
+
+    kind: str
+    share: float
+    text: str
+    item_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One line of an answer. `cross`: outside the home categories; `cold`: never interacted with."""
+
+    rank: int
+    item: Item
+    score: float
+    cross: bool
+    cold: bool
+    reasons: tuple[Reason, ...] = ()
+    signals: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def item_id(self) -> str:
+        return self.item.item_id
+
+    @property
+    def title(self) -> str:
+        return self.item.title
+
+    @property
+    def category(self) -> str:
+        return self.item.category_path
+
+    @property
+    def why(self) -> str:
+        """The strongest reason in words; empty when reasons were not asked for."""
+        return self.reasons[0].text if self.reasons else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that `--json` prints for one item."""
+        return {
+            "rank": self.rank,
+            "item_id": self.item_id,
+            "title": self.title,
+            "category": self.category,
+            "brand": self.item.brand,
+            "price": self.item.price,
+            "image_url": self.item.image_url,
+            "score": self.score,
+            "cross": self.cross,
+            "cold": self.cold,
+            "reasons": [asdict(reason) for reason in self.reasons],
+            "signals": dict(self.signals),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What made an answer: enough to ask it again and to compare two answers."""
+
+    generation: str
+    recipe: str
+    blend: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations(Sequence[Recommendation]):
+    """An answer: a sequence of recommendations, best first.
+
+    `query` says what was asked, resolved; `shortfall` says in words why there are fewer than k;
+    `notes` label every fallback. Shows as a table in a terminal and as cards in a notebook.
+    """
+
+    query: Mapping[str, Any]
+    items: tuple[Recommendation, ...]
+    receipt: Receipt
+    shortfall: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.items[index]
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+    @property
+    def ids(self) -> list[str]:
+        return [r.item_id for r in self.items]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that `--json` prints."""
+        return {
+            "query": dict(self.query),
+            "items": self.to_dicts(),
+            "shortfall": self.shortfall,
+            "notes": list(self.notes),
+            "receipt": asdict(self.receipt),
+        }
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        return [r.to_dict() for r in self.items]
+
+    def to_arrow(self) -> pa.Table:
+        """One row a recommendation: rank, item_id, title, category, score, cross, cold, why."""
+        import pyarrow as pa
+
+        schema = pa.schema(
+            [
+                ("rank", pa.int64()),
+                ("item_id", pa.string()),
+                ("title", pa.string()),
+                ("category", pa.string()),
+                ("score", pa.float64()),
+                ("cross", pa.bool_()),
+                ("cold", pa.bool_()),
+                ("why", pa.string()),
+            ]
+        )
+        return pa.Table.from_pylist(
+            [{name: getattr(r, name) for name in schema.names} for r in self.items], schema=schema
+        )
+
+    def __str__(self) -> str:
+        width = max((len(r.title[:48]) for r in self.items), default=0)
+        lines = [
+            f"{r.rank:>3}  {r.score:6.3f}  {r.title[:48]:<{width}}  {r.category}  {r.why}".rstrip()
+            for r in self.items
+        ]
+        return "\n".join([*self.notes, *lines, *([self.shortfall] if self.shortfall else [])])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        end = f"<p>{html.escape(self.shortfall)}</p>" if self.shortfall else ""
+        cards = "".join(_card(r) for r in self.items)
+        return f'{notes}<div style="display:flex;flex-wrap:wrap;gap:.8em">{cards}</div>{end}'
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceMember:
+    """A user who may want an item: cosine of the profile with it, and the history item nearest."""
+
+    rank: int
+    user_id: str
+    score: float
+    because: Item
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rank": self.rank,
+            "user_id": self.user_id,
+            "score": self.score,
+            "because": {"item_id": self.because.item_id, "title": self.because.title},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Audience(Sequence[AudienceMember]):
+    """Who would want an item, best first; `shortfall` says why there are fewer than k."""
+
+    item: Item
+    members: tuple[AudienceMember, ...]
+    receipt: Receipt
+    shortfall: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.members[index]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that `--json` prints."""
+        return {
+            "query": {"kind": "audience", "item_id": self.item.item_id, "title": self.item.title},
+            "users": [member.to_dict() for member in self.members],
+            "shortfall": self.shortfall,
+            "receipt": asdict(self.receipt),
+        }
+
+
+def _card(r: Recommendation) -> str:
+    """One recommendation as HTML; only http(s) pictures are shown, all text is escaped."""
+    url = r.item.image_url
+    picture = (
+        f'<img src="{html.escape(url, quote=True)}" alt="" style="max-height:8em;max-width:100%">'
+        if url.startswith(("https://", "http://"))
+        else ""
+    )
+    marks = " · ".join(m for m, on in (("cross", r.cross), ("cold", r.cold)) if on)
+    price = "" if r.item.price is None else f"{r.item.price:,.2f}"
+    small = " · ".join(html.escape(part) for part in (r.category, price, marks) if part)
+    return (
+        '<div style="border:1px solid #8888;border-radius:.5em;padding:.7em;width:14em">'
+        f"{picture}<div><b>{r.rank}. {html.escape(r.title)}</b></div>"
+        f'<div style="font-size:.85em;opacity:.8">{small}</div>'
+        f'<div style="font-size:.85em">{html.escape(r.why)}</div></div>'
+    )

@@ -1,0 +1,57 @@
+"""What a signal is: the two interfaces, and the arithmetic that several signals share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from crossrec_llm.records import Query
+from crossrec_llm.store import top
+
+
+class Signal(Protocol):
+    """Scores items for a query, and says which history items carried the score.
+
+    `name` is its key in the recipe and in answers, `kind` the word its reasons go by (several
+    signals may share one).
+    """
+
+    name: str
+    kind: str
+
+    def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        """(n,) float32, one score for each of `rows` ((n,) int64); NaN where it cannot score."""
+        ...
+
+    def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        """(n, h) float32, 0 or above: how much each history item carried each row's score.
+
+        All 0 where no single history item did.
+        """
+        ...
+
+
+class Source(Protocol):
+    """Proposes items for a query."""
+
+    name: str
+
+    def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
+        """At most `n` distinct rows, best first, all of them True in `allowed` ((n_items,) bool)."""
+        ...
+
+
+def recency(h: int, decay: float, last: int) -> np.ndarray:
+    """(h,) float32 weights of a history of `h` items, oldest first: decay ** age.
+
+    The newest item has age 0; items older than the `last` newest weigh 0.
+    """
+    age = np.arange(h - 1, -1, -1, dtype=np.float32)
+    return np.where(age < last, np.float32(decay) ** age, np.float32(0)).astype(np.float32)
+
+
+def best(scores: np.ndarray, n: int) -> np.ndarray:
+    """Positions of the `n` highest finite `scores` ((m,)), best first, ties by position."""
+    usable = np.flatnonzero(np.isfinite(scores))
+    return usable[top(scores[usable], n)]

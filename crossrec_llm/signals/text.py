@@ -1,0 +1,160 @@
+"""Meaning: how near an item's text lies to a history, or to what was typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+
+from crossrec_llm.records import Query
+from crossrec_llm.signals.base import recency
+from crossrec_llm.store import Search
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How a history becomes one vector.
+
+    decay : weight of an item over that of the next newer one.
+    last : how many of the newest items count.
+    dislike : how far the vector is pushed away from the mean of the disliked items.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    decay: Annotated[float, Gt(0), Le(1)] = 0.7
+    last: Annotated[int, Ge(1)] = 50
+    dislike: Annotated[float, Ge(0)] = 0.3
+
+
+class Text:
+    """Cosine of an item with the pooled history: norm(sum decay^age w_h f_h).
+
+    Parameters
+    ----------
+    vectors : (n_items, dim) float32, unit rows in the space.
+    search : over the same rows.
+    """
+
+    name = "text"
+    kind = "text"
+
+    def __init__(self, vectors: np.ndarray, search: Search, options: TextOptions) -> None:
+        self.vectors, self.search, self.options = vectors, search, options
+
+    def profile(self, query: Query) -> np.ndarray | None:
+        """(dim,) float32 unit vector of the history; None where there is nothing to pool."""
+        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
+        pooled = weights @ self.vectors[query.history]
+        norm = float(np.linalg.norm(pooled))
+        if len(query.disliked):
+            away = self.vectors[query.disliked].mean(axis=0)
+            pooled = pooled / max(norm, 1e-12) - self.options.dislike * away
+            norm = float(np.linalg.norm(pooled))
+        if not len(query.history) or norm < 1e-6:
+            return None
+        return (pooled / norm).astype(np.float32)
+
+    def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        profile = self.profile(query)
+        if profile is None:
+            return np.full(len(rows), np.nan, np.float32)
+        return self.vectors[rows] @ profile
+
+    def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
+        return np.maximum(self.vectors[rows] @ self.vectors[query.history].T, 0) * weights
+
+    def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
+        profile = self.profile(query)
+        if profile is None:
+            return np.empty(0, np.int64)
+        rows, _ = self.search.nearest(profile[None], n, allowed)
+        return rows[0][rows[0] >= 0]
+
+
+@dataclass(frozen=True)
+class LateInteractionOptions:
+    """How a history stays several vectors.
+
+    decay : weight of an item over that of the next newer one.
+    last : how many of the newest items count.
+    temperature : near 0 only the nearest history item counts, far above all count alike.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    decay: Annotated[float, Gt(0), Le(1)] = 0.9
+    last: Annotated[int, Ge(1)] = 20
+    temperature: Annotated[float, Gt(0)] = 0.1
+
+
+class LateInteraction:
+    """tau log sum_h w_h exp(f_h . f_i / tau): near to some item of the history is enough.
+
+    Parameters as for `Text`.
+    """
+
+    name = "late_interaction"
+    kind = "text"
+
+    def __init__(
+        self, vectors: np.ndarray, search: Search, options: LateInteractionOptions
+    ) -> None:
+        self.vectors, self.search, self.options = vectors, search, options
+
+    def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
+        cosines = self.vectors[rows] @ self.vectors[query.history].T
+        return np.exp(cosines / np.float32(self.options.temperature)) * weights
+
+    def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        if not len(query.history):
+            return np.full(len(rows), np.nan, np.float32)
+        total = self.carriers(query, rows).sum(axis=1)
+        return np.float32(self.options.temperature) * np.log(total)
+
+    def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
+        newest = query.history[::-1][: self.options.last]
+        if not len(newest):
+            return np.empty(0, np.int64)
+        each = max(10, 2 * n // len(newest))
+        rows, _ = self.search.nearest(self.vectors[newest], each, allowed)
+        # Rank by rank, so that the nearest of every history item come first.
+        flat = rows.T.reshape(-1)
+        flat = flat[flat >= 0]
+        _, first = np.unique(flat, return_index=True)
+        return flat[np.sort(first)][:n]
+
+
+class Asked:
+    """Cosine of an item with the free text, both as the encoder gives them.
+
+    Raw vectors, because the space suits histories and makes short look-ups worse (measured on
+    icecat: NDCG@10 .643 raw, .624 half-whitened).
+
+    Parameters
+    ----------
+    raw : (n_items, dim) float32, unit rows as encoded.
+    search : over the same rows.
+    """
+
+    name = "asked"
+    kind = "asked"
+
+    def __init__(self, raw: np.ndarray, search: Search) -> None:
+        self.raw, self.search = raw, search
+
+    def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        if query.text_vector is None:
+            return np.full(len(rows), np.nan, np.float32)
+        return self.raw[rows] @ query.text_vector
+
+    def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        return np.zeros((len(rows), len(query.history)), np.float32)
+
+    def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
+        if query.text_vector is None:
+            return np.empty(0, np.int64)
+        rows, _ = self.search.nearest(query.text_vector[None], n, allowed)
+        return rows[0][rows[0] >= 0]

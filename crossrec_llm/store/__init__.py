@@ -1,0 +1,28 @@
+"""An index on disk: the truth, generations built from it, and nearest-neighbour search."""
+
+from __future__ import annotations
+
+from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
+from crossrec_llm.store.index import Draft, Index, IndexWriter, StoredGeneration
+from crossrec_llm.store.ledger import Ledger
+from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
+from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability
+
+__all__ = [
+    "FORMAT",
+    "ChromaSearch",
+    "ChromaStore",
+    "Draft",
+    "ExactSearch",
+    "GenerationRecord",
+    "Index",
+    "IndexWriter",
+    "Ledger",
+    "Manifest",
+    "Reachability",
+    "Search",
+    "StoreOptions",
+    "StoredGeneration",
+    "differences",
+    "reachability",
+]

@@ -1,0 +1,400 @@
+"""Chroma, embedded or as a server; the only module that imports it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
+
+import numpy as np
+from annotated_types import Ge, Gt
+
+from crossrec_llm.errors import (
+    IndexDamaged,
+    IndexMismatch,
+    StoreUnavailable,
+)
+from crossrec_llm.store.files import disk_errors, disk_full
+from crossrec_llm.store.search import unfilled
+
+if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+    from chromadb.config import Settings
+
+Progress = Callable[[str, int, int], None]
+Metadata = Mapping[str, str | int | float | bool | None]
+
+_REQUEST_BYTES = 16_000_000  # a server refuses more than 40 MB; texts are of unequal length
+_ANSWER_PAIRS = 200_000  # ids and distances fetched at once
+_SPARE = 32  # fetched beyond k: settles ties at the end by row, and raises the recall of the rest
+_WORST_FETCH = 1 << 14  # pairs for which a fetch is grown gradually; beyond it everything is read
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """Where Chroma runs, and how thorough its graph is.
+
+    url : "http://host:port" of a Chroma server; "" = embedded, in the index's own folder.
+    max_neighbors, ef_construction : links per vector and width of the search for them: higher is
+        slower to build and finds more.
+    ef_search : width of a query's search.
+    timeout : seconds to wait for one answer of a server.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    url: str = ""
+    max_neighbors: Annotated[int, Ge(2)] = 32
+    ef_construction: Annotated[int, Ge(2)] = 200
+    ef_search: Annotated[int, Ge(2)] = 400
+    timeout: Annotated[float, Gt(0)] = 60.0
+
+
+class ChromaStore:
+    """Collections of vectors in one Chroma; a context manager that lets go of its files.
+
+    Parameters
+    ----------
+    place : the folder or url, for messages.
+    prefix : put before the names of all collections, for a server: the generation's `prefix`.
+    """
+
+    def __init__(self, client: ClientAPI, place: str, prefix: str, options: StoreOptions) -> None:
+        self._client = client
+        self.place, self.prefix, self.options = place, prefix, options
+
+    @classmethod
+    def embedded(cls, folder: Path, options: StoreOptions | None = None) -> Self:
+        """Chroma in this process; the folder is made if it is not there.
+
+        Only one process may write to a folder, and only once: Chroma loses what a second one
+        adds. A generation therefore gets a new folder, filled in one session and then closed.
+        """
+        import chromadb
+
+        place = str(folder.absolute())
+        with disk_errors(folder), _translated(place):
+            folder.mkdir(parents=True, exist_ok=True)
+            settings = _settings(is_persistent=True, persist_directory=place)
+            client = chromadb.PersistentClient(path=place, settings=settings)
+        return cls(client, place, "", options or StoreOptions())
+
+    @classmethod
+    def server(cls, url: str, *, prefix: str = "", options: StoreOptions | None = None) -> Self:
+        """Collections on a server that `chroma run` started.
+
+        Raises
+        ------
+        StoreUnavailable : nothing answers at the url, or what answers is not Chroma.
+        """
+        import chromadb
+
+        options = options or StoreOptions()
+        host, port, ssl = _parse(url)
+        _require_chroma(url, options.timeout)
+        settings = _settings(
+            chroma_api_impl="chromadb.api.fastapi.FastAPI",
+            chroma_server_host=host,
+            chroma_server_http_port=port,
+            chroma_server_ssl_enabled=ssl,
+        )
+        with _translated(url):
+            client = chromadb.HttpClient(host=host, port=port, ssl=ssl, settings=settings)
+        for session in _sessions(client):
+            session.timeout = options.timeout
+        return cls(client, url, prefix, options)
+
+    def close(self) -> None:
+        sessions = _sessions(self._client)
+        self._client.close()
+        for session in sessions:
+            session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(
+        self,
+        name: str,
+        ids: Sequence[str],
+        vectors: np.ndarray,
+        documents: Sequence[str] | None = None,
+        metadatas: Sequence[Metadata] | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Make a collection anew; one that is there is dropped first.
+
+        Parameters
+        ----------
+        ids : distinct, not empty.
+        vectors : (n, dim) float32 unit rows.
+        metadatas : values that are None are left out.
+
+        Raises
+        ------
+        StoreUnavailable : the disk is full, or the server does not answer.
+        """
+        n = len(ids)
+        if len(set(ids)) != n or "" in ids or len(vectors) != n:
+            raise ValueError("ids must be distinct, not empty, and one for each vector")
+        self.drop(name)
+        with _translated(self.place):
+            parts = self._batches(vectors, documents)
+            collection = self._client.create_collection(
+                self._full(name),
+                embedding_function=None,
+                configuration={"hnsw": self._graph(n // parts)},
+            )
+            done = 0
+            for rows in np.array_split(np.arange(n), parts) if n else []:
+                part = slice(rows[0], rows[-1] + 1)
+                collection.add(
+                    ids=list(ids[part]),
+                    embeddings=np.ascontiguousarray(vectors[part], np.float32),
+                    documents=None if documents is None else list(documents[part]),
+                    metadatas=None if metadatas is None else list(map(_known, metadatas[part])),
+                )
+                done += len(rows)
+                if progress:
+                    progress(f"index {name}", done, n)
+
+    def search(self, name: str, ids: Sequence[str]) -> ChromaSearch:
+        """Search a collection; `ids` gives the row numbers (row = position).
+
+        Raises
+        ------
+        IndexDamaged : there is no such collection.
+        """
+        return ChromaSearch(self, name, ids)
+
+    def count(self, name: str) -> int:
+        with _translated(self.place):
+            count: int = self._collection(name).count()
+        return count
+
+    def drop(self, name: str) -> None:
+        """Remove a collection, if it is there."""
+        if self._full(name) in self._names():
+            with _translated(self.place):
+                self._client.delete_collection(self._full(name))
+
+    def keep(self, prefixes: Collection[str]) -> None:
+        """Remove this index's collections on a server, but for those of some generations.
+
+        Embedded, a generation's collections go with its folder, and nothing is done.
+        """
+        if not self.prefix:
+            return
+        index = "-".join(self.prefix.split("-")[:2]) + "-"
+        kept = tuple(f"{prefix}-" for prefix in prefixes)
+        for name in self._names():
+            if name.startswith(index) and not name.startswith(kept):
+                with _translated(self.place):
+                    self._client.delete_collection(name)
+
+    def _names(self) -> list[str]:
+        names: list[str] = []
+        with _translated(self.place):
+            while page := self._client.list_collections(limit=1000, offset=len(names)):
+                names += [collection.name for collection in page]
+        return names
+
+    def _full(self, name: str) -> str:
+        return f"{self.prefix}-{name}" if self.prefix else name
+
+    def _collection(self, name: str) -> Any:
+        # Without embedding_function=None a stored configuration could have code imported.
+        return self._client.get_collection(self._full(name), embedding_function=None)
+
+    def _graph(self, smallest_batch: int) -> dict[str, Any]:
+        """The graph's settings.
+
+        Chroma writes the graph to disk after every batch of at least sync_threshold vectors, and
+        adds what came since to it whenever the collection is opened. As no batch is smaller, none
+        is left over.
+        """
+        return {
+            "space": "cosine",
+            "max_neighbors": self.options.max_neighbors,
+            "ef_construction": self.options.ef_construction,
+            "ef_search": self.options.ef_search,
+            "sync_threshold": max(2, smallest_batch),
+        }
+
+    def _batches(self, vectors: np.ndarray, documents: Sequence[str] | None) -> int:
+        """Into how many equal batches to split the rows."""
+        size = 6 * vectors.size + 2 * sum(map(len, documents or ()))
+        by_count = math.ceil(len(vectors) / self._client.get_max_batch_size())
+        return max(1, by_count, math.ceil(size / _REQUEST_BYTES))
+
+
+class ChromaSearch:
+    """`Search` in one collection: fetches more than k neighbours and leaves out what may not be.
+
+    Chroma's own filters are many times slower, above all where most rows pass.
+    """
+
+    def __init__(self, store: ChromaStore, name: str, ids: Sequence[str]) -> None:
+        self._store, self._ids = store, ids  # the store must live as long as its collection
+        with _translated(store.place):
+            self._collection = store._collection(name)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {id: row for row, id in enumerate(self._ids)}
+
+    def nearest(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `Search.nearest`, but approximate: a row among the k best can be missed."""
+        rows, scores = unfilled(len(vectors), k)
+        n = len(self)
+        passing = n if allowed is None else int(np.count_nonzero(allowed))
+        wanted = min(k, passing)
+        asked, fetch = np.arange(len(vectors)), min(n, _fetch(wanted, n, passing))
+        while wanted and len(asked):
+            short = []
+            step = max(1, _ANSWER_PAIRS // fetch)
+            for block in np.split(asked, range(step, len(asked), step)):
+                for query, (near, cosines) in zip(
+                    block, self._fetch(vectors[block], fetch), strict=True
+                ):
+                    if allowed is not None:
+                        near, cosines = near[allowed[near]], cosines[allowed[near]]
+                    if len(near) < wanted and fetch < n:
+                        short.append(query)
+                        continue
+                    order = np.lexsort((near, -cosines))[:k]
+                    rows[query, : len(order)] = near[order]
+                    scores[query, : len(order)] = cosines[order]
+            asked = np.array(short, np.int64)
+            fetch = n if 4 * fetch > _WORST_FETCH else min(n, 4 * fetch)
+        return rows, scores
+
+    def _fetch(self, vectors: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        with _translated(self._store.place):
+            found = self._collection.query(
+                query_embeddings=np.ascontiguousarray(vectors, np.float32),
+                n_results=count,
+                include=["distances"],
+            )
+        for ids, distances in zip(found["ids"], found["distances"], strict=True):
+            near = np.array([self._row_of.get(id, -1) for id in ids], np.int64)
+            cosines = 1 - np.array(distances, np.float32)
+            known = near >= 0
+            yield near[known], cosines[known]
+
+
+def is_volatile(file: Path) -> bool:
+    """Whether Chroma changes this file of its own whenever the folder is opened, even to read.
+
+    It notes each opening in its database, and adds the vectors of a graph that it never saved
+    (a collection of a single vector, see `ChromaStore._graph`) again.
+    """
+    unsaved = file.suffix == ".bin" and not file.with_name("index_metadata.pickle").exists()
+    return file.name.startswith("chroma.sqlite3") or unsaved
+
+
+def _fetch(wanted: int, n: int, passing: int) -> int:
+    """How many neighbours to ask for so that `wanted` of them probably pass."""
+    return math.ceil(1.2 * wanted * n / max(1, passing)) + _SPARE
+
+
+def _known(metadata: Metadata) -> dict[str, Any] | None:
+    """Chroma refuses None as a value, and a metadata that has none."""
+    return {name: value for name, value in metadata.items() if value is not None} or None
+
+
+def _settings(**given: Any) -> Settings:
+    """Chroma's settings, without those that a .env in the working folder would add."""
+    from chromadb.config import Settings
+
+    return Settings(
+        _env_file=None, anonymized_telemetry=False, chroma_client_auth_provider=None, **given
+    )
+
+
+def _sessions(client: ClientAPI) -> list[Any]:
+    """A client's connections to a server: Chroma lets them wait for ever, and never closes them."""
+    parts = (getattr(client, name, None) for name in ("_server", "_admin_client"))
+    apis = (getattr(part, "_server", part) for part in parts)
+    return [api._session for api in apis if hasattr(api, "_session")]
+
+
+def _parse(url: str) -> tuple[str, int, bool]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise StoreUnavailable(f"{url}: not an address ({error})") from error
+    if parts.scheme not in ("http", "https") or not host or parts.path not in ("", "/"):
+        raise StoreUnavailable(f"{url}: a Chroma server's address is http://host:port")
+    return host, port or (443 if parts.scheme == "https" else 8000), parts.scheme == "https"
+
+
+def _require_chroma(url: str, timeout: float) -> None:
+    """Ask what is there before Chroma's client does, which would wait for ever."""
+    import httpx
+
+    host, port, ssl = _parse(url)
+    address = f"{'https' if ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+    with _translated(url):
+        answer = httpx.get(f"{address}/api/v2/heartbeat", timeout=min(timeout, 10.0))
+    try:
+        alive = "nanosecond heartbeat" in answer.json()
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
+        alive = False
+    if not alive:
+        raise StoreUnavailable(
+            f"{url}: what answers there is not a Chroma server (HTTP {answer.status_code}); "
+            f"{_start(port)}"
+        )
+
+
+def _start(port: int) -> str:
+    return f"`chroma run --path DIR --port {port}` starts one"
+
+
+@contextmanager
+def _translated(place: str) -> Iterator[None]:
+    """Chroma's errors as ours; `place` is a folder or a server's url."""
+    import httpx
+    from chromadb.errors import (
+        ChromaError,
+        InternalError,
+        InvalidArgumentError,
+        InvalidDimensionException,
+        NotFoundError,
+    )
+
+    try:
+        yield
+    except httpx.TransportError as error:
+        port = _parse(place)[1]
+        why = str(error) or type(error).__name__
+        raise StoreUnavailable(
+            f"{place}: no Chroma server answers ({why}); {_start(port)}"
+        ) from error
+    except NotFoundError as error:
+        raise IndexDamaged(f"{place}: {error}; run `crossrec build` again") from error
+    except (InvalidDimensionException, InvalidArgumentError) as error:
+        raise IndexMismatch(f"{place}: Chroma refused the vectors or texts: {error}") from error
+    except (ChromaError, InternalError) as error:
+        text = str(error)
+        if "full" in text or "No space left" in text or "File too large" in text:
+            raise disk_full(Path(place)) from error
+        raise IndexDamaged(
+            f"{place}: Chroma cannot work with what is there ({text}); run `crossrec build` again"
+        ) from error

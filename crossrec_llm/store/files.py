@@ -1,0 +1,88 @@
+"""Writing so that a crash or a full disk leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from crossrec_llm.errors import StoreUnavailable
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write below `place` into StoreUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(place, error) from error
+
+
+def unavailable(place: Path, error: OSError) -> StoreUnavailable:
+    """The error to show for a failed write; it names the place and the fix."""
+    if is_disk_full(error):
+        return disk_full(place)
+    reason = error.strerror or str(error)
+    return StoreUnavailable(f"{place}: cannot be written ({reason}); choose another folder")
+
+
+def disk_full(place: Path) -> StoreUnavailable:
+    """The error to show for a disk that is full, whoever noticed it."""
+    return StoreUnavailable(
+        f"{place}: the disk is full; free some space and run the same command again "
+        "(what was acknowledged is kept)"
+    )
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether there was no room; numpy says so in words, without an error number."""
+    return error.errno in _FULL or (error.errno is None and "requested and" in str(error))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file in one step that survives a crash right after it."""
+    partial = path.with_name(path.name + ".new")
+    with disk_errors(path):
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; new and renamed files need it besides their own fsync."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file and folder below, and the folder itself, durable."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            handle = os.open(Path(parent, name), os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_folder(Path(parent))
+
+
+def checksums(folder: Path, skip: Callable[[Path], bool]) -> dict[str, str]:
+    """Sha256 in hex of every file below a folder but some, by its path with forward slashes."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not skip(path))
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,154 @@
+"""Nearest vectors: the interface, and the scan over all of them that is always right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+# Scores of so many (query, row) pairs are held at once: 64 MB.
+_PAIRS = 16_000_000
+
+
+class Search(Protocol):
+    """Finds the rows whose vectors point most nearly the same way."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def nearest(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the k best rows for every query.
+
+        Parameters
+        ----------
+        vectors : (q, dim) float32 unit rows.
+        k : how many; 0 or more.
+        allowed : (n,) bool, the rows that may be found; None = all.
+
+        Returns
+        -------
+        (q, k) int64 rows, best first, those of equal score by row; -1 where there is none left.
+        (q, k) float32 cosines; -inf where there is none left.
+        """
+        ...
+
+
+class ExactSearch:
+    """Compares with every row; `vectors` is (n, dim) float32 unit rows, in memory or mapped."""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = vectors
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def nearest(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `Search.nearest`."""
+        rows, scores = unfilled(len(vectors), k)
+        passing = None if allowed is None else np.flatnonzero(allowed)
+        n = len(self) if passing is None else len(passing)
+        if not n or not k:
+            return rows, scores
+        # Gathering rows costs about twice as much as scoring them where they are.
+        if passing is None or 3 * n > len(self):
+            scanned, masked, names = self.vectors, passing is not None, None
+        else:
+            scanned, masked, names = self.vectors[passing], False, passing
+        step = max(1, _PAIRS // len(scanned))
+        for start in range(0, len(vectors), step):
+            block = vectors[start : start + step] @ scanned.T
+            if masked:
+                block[:, ~np.asarray(allowed)] = -np.inf
+            for query, row_scores in enumerate(block, start):
+                best = top(row_scores, min(k, n))
+                scores[query, : len(best)] = row_scores[best]
+                rows[query, : len(best)] = best if names is None else names[best]
+        return rows, scores
+
+
+def unfilled(q: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """An answer that holds nothing yet: (q, k) rows of -1 and scores of -inf."""
+    return np.full((q, k), -1, np.int64), np.full((q, k), -np.inf, np.float32)
+
+
+def top(scores: np.ndarray, k: int) -> np.ndarray:
+    """Positions of the k highest of (n,) scores, highest first, equal ones by position."""
+    if k < len(scores):
+        last = np.partition(scores, len(scores) - k)[len(scores) - k]
+        found = np.flatnonzero(scores >= last)
+    else:
+        found = np.arange(len(scores))
+    return found[np.argsort(-scores[found], kind="stable")][:k]
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """Whether a search finds what is in it.
+
+    checked : how many rows were asked for.
+    unreachable : rows that were not among the k nearest of their own vector, although fewer than
+        k others are as near.
+    recall_at_10 : share of the true 10 nearest that was found, over up to 500 rows; rows as near
+        as the tenth count as true. 1 when there are no rows.
+    """
+
+    checked: int
+    unreachable: tuple[int, ...]
+    recall_at_10: float
+
+
+def reachability(
+    search: Search,
+    vectors: np.ndarray,
+    *,
+    k: int = 100,
+    sample: int | None = None,
+    seed: int = 0,
+) -> Reachability:
+    """Ask a search for its own (n, dim) float32 vectors.
+
+    Parameters
+    ----------
+    k : a row must be among so many nearest of itself.
+    sample : check at most so many rows, drawn by `seed`; None = all.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.arange(len(vectors))
+    if sample is not None and sample < len(rows):
+        rows = np.sort(rng.choice(rows, sample, replace=False))
+    # Nearly all are found among the first few, which is a cheaper question.
+    missing = _missing(search, vectors, rows, min(10, k))
+    if len(missing) and k > 10:
+        missing = _missing(search, vectors, missing, k)
+    probes = rows if len(rows) <= 500 else np.sort(rng.choice(rows, 500, replace=False))
+    return Reachability(len(rows), tuple(map(int, missing)), _recall(search, vectors, probes))
+
+
+_SAME = 1e-5  # cosines that differ by less are rounded differently, not different
+
+
+def _missing(search: Search, vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """Those of the rows that do not find themselves."""
+    missing = []
+    for block in np.array_split(rows, range(1000, len(rows), 1000)):
+        asked = np.asarray(vectors[block])
+        found, scores = search.nearest(asked, k)
+        crowded_out = scores[:, -1] >= np.einsum("ij,ij->i", asked, asked) - _SAME
+        missing.append(block[~((found == block[:, None]).any(axis=1) | crowded_out)])
+    return np.concatenate(missing)
+
+
+def _recall(search: Search, vectors: np.ndarray, rows: np.ndarray, k: int = 10) -> float:
+    k = min(k, len(vectors))
+    if not len(rows) or not k:
+        return 1.0
+    asked = np.asarray(vectors[rows])
+    _, true = ExactSearch(vectors).nearest(asked, k)
+    _, found = search.nearest(asked, k)
+    return float((found >= true[:, -1:] - _SAME).mean())

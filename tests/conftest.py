@@ -1,0 +1,38 @@
+"""What every test can ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests import shop
+
+# Read when the packages are imported, so they are set before any test is: nothing is fetched at run
+# time, and no index of the person at the keyboard is touched.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("CROSSREC_INDEX", None)
+
+# A time limit for one example says more about the machine than about the code.
+settings.register_profile("crossrec", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("crossrec")
+
+
+@pytest.fixture(scope="session")
+def shop_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the invented shop as items.csv and interactions.csv; not to be written to."""
+    folder = tmp_path_factory.mktemp("shop")
+    shop.write(folder, "csv")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shop_index(shop_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The invented shop, built with the real model; not to be written to."""
+    from crossrec_llm import build
+
+    index = tmp_path_factory.mktemp("index") / "shop"
+    build(shop_files / "items.csv", shop_files / "interactions.csv", index)
+    return index

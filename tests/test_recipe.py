@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from crossrec_llm.errors import RecipeError
+from crossrec_llm.recipe import Recipe
+from crossrec_llm.resources import default_folder
+
+
+def write(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_every_shipped_recipe_loads():
+    names = [path.stem for path in default_folder("index").glob("*.toml")]
+    assert "default" in names
+    for name in names:
+        assert isinstance(Recipe.load(name), Recipe)
+
+
+def test_the_default_recipe_sets_nothing_but_defaults():
+    assert Recipe.load("default") == Recipe()
+
+
+def test_a_setting_reaches_its_options(tmp_path):
+    recipe = Recipe.load(
+        write(
+            tmp_path,
+            """
+            [signals.neighbours]
+            keep = 50
+            [blend.like]
+            weights = { asked = 2 }
+            sources = ["asked"]
+            [store]
+            url = "http://127.0.0.1:8000"
+            """,
+        )
+    )
+    assert recipe.signals.neighbours.keep == 50
+    assert recipe.blend.like.weights == {"asked": 2.0}
+    assert recipe.store.url == "http://127.0.0.1:8000"
+    assert recipe.signals.text == Recipe().signals.text
+
+
+def test_five_mistakes_are_named_with_their_lines(tmp_path):
+    path = write(
+        tmp_path,
+        """[signals.neighbours]
+keep = 0
+shrnk = 3
+
+[encoder]
+batch_size = "many"
+
+[blend.user]
+weights = { txt = 1.0 }
+sources = ["text"]
+
+[spce]
+power = 0.5
+""",
+    )
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(path)
+    problems = caught.value.problems
+    assert [problem.split(":")[0] for problem in problems] == [
+        "line 2",
+        "line 3",
+        "line 6",
+        "line 9",
+        "line 12",
+    ]
+    assert "greater than or equal to 1, not 0" in problems[0]
+    assert "did you mean 'shrink'?" in problems[1]
+    assert "encoder.batch_size" in problems[2]
+    assert "did you mean 'text'?" in problems[3]
+    assert "did you mean 'space'?" in problems[4]
+    assert "5 problems" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"[encoder\n", "line 1"), (b"\xff\xfe", "UTF-8"), (b"encoder = 3", "encoder")],
+)
+def test_what_is_no_recipe_is_refused(tmp_path, content, named):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=named):
+        Recipe.load(path)
+
+
+def test_an_unknown_name_lists_what_is_shipped():
+    with pytest.raises(RecipeError, match="default"):
+        Recipe.load("nosuch")
+
+
+def test_json_gives_the_same_recipe_back():
+    recipe = Recipe.from_dict({"signals": {"text": {"decay": 0.5}}})
+    again = Recipe.from_json(recipe.to_json())
+    assert again == recipe
+    assert again.fingerprint == recipe.fingerprint
+    assert recipe.fingerprint != Recipe().fingerprint
+
+
+def test_every_option_is_documented():
+    """Each field of each Options dataclass has its line in the docstring."""
+
+    def walk(cls):
+        for field in dataclasses.fields(cls):
+            value = getattr(cls(), field.name) if cls is not type(None) else None
+            if dataclasses.is_dataclass(value) and value.__class__.__name__.endswith("Options"):
+                yield from walk(type(value))
+            elif cls is not Recipe:
+                yield cls, field.name
+
+    undocumented = [
+        f"{cls.__name__}.{name}"
+        for cls, name in walk(Recipe)
+        if name not in (cls.__doc__ or "") and cls.__name__ != "SignalsOptions"
+    ]
+    assert not undocumented
