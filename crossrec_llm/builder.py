@@ -17,8 +17,8 @@ from crossrec_llm.generation import Generation, Users, open_chroma
 from crossrec_llm.meaning import Encoder, Space, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item
-from crossrec_llm.signals import FittedSignals, Text
 from crossrec_llm.resources import default_folder
+from crossrec_llm.signals import FittedSignals, Text
 from crossrec_llm.store import ChromaStore, ExactSearch, IndexWriter, StoredGeneration, reachability
 from crossrec_llm.tables import (
     Catalogue,

@@ -152,7 +152,5 @@ class Generation:
 def open_chroma(recipe: Recipe, stored: StoredGeneration | Draft) -> ChromaStore:
     """The generation's own Chroma database, or its collections on the server of the recipe."""
     if recipe.store.url:
-        return ChromaStore.server(
-            recipe.store.url, prefix=stored.prefix, options=recipe.store
-        )
+        return ChromaStore.server(recipe.store.url, prefix=stored.prefix, options=recipe.store)
     return ChromaStore.embedded(stored.folder / "chroma", recipe.store)

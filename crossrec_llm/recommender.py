@@ -30,6 +30,7 @@ from crossrec_llm.records import (
     Audience,
     AudienceMember,
     Filter,
+    Item,
     Query,
     Receipt,
     Recommendation,
@@ -229,6 +230,10 @@ class Recommender:
         if len(members) < k:
             shortfall = f"{len(members)} of {k}: no more users have a profile and lack this item"
         return Audience(self.catalogue.item(row), members, self.receipt, shortfall)
+
+    def item(self, item_id: str) -> Item:
+        """One item of the catalogue; UnknownItem where there is none of this id."""
+        return self.catalogue.item(self.catalogue.row(item_id))
 
     # -- parts, loaded when first needed ----------------------------------------------------------
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write docs/recipe.md and docs/cli.md from the code; with --check, say whether they are current.
 
-    .venv/bin/python scripts/docs.py [--check]
+.venv/bin/python scripts/docs.py [--check]
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def toml(value: Any) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, dict):
-        entries = (f"{key if key.isidentifier() else toml(key)} = {toml(v)}" for key, v in value.items())
+        entries = (
+            f"{key if key.isidentifier() else toml(key)} = {toml(v)}" for key, v in value.items()
+        )
         return "{ " + ", ".join(entries) + " }" if value else "{}"
     if isinstance(value, list | tuple | frozenset | set):
         return "[" + ", ".join(map(toml, value)) + "]"

@@ -105,9 +105,7 @@ def test_cross_share_that_cannot_be_had_is_said(recommender):
 
 def test_diversity_lowers_the_similarity_in_the_list(recommender):
     def closeness(diversity):
-        rows = recommender.catalogue.rows(
-            recommender.for_user("u2", k=10, diversity=diversity).ids
-        )
+        rows = recommender.catalogue.rows(recommender.for_user("u2", k=10, diversity=diversity).ids)
         cosines = recommender.generation.vectors[rows] @ recommender.generation.vectors[rows].T
         return (cosines.sum() - len(rows)) / (len(rows) * (len(rows) - 1))
 

@@ -10,7 +10,9 @@ ITEM = Item(
 ANSWER = Recommendations(
     query={"kind": "user", "user_id": "u"},
     items=(
-        Recommendation(1, ITEM, 1.5, True, True, (Reason("text", 1.0, "reads alike"),), {"text": 1}),
+        Recommendation(
+            1, ITEM, 1.5, True, True, (Reason("text", 1.0, "reads alike"),), {"text": 1}
+        ),
         Recommendation(2, Item("y", "Plain"), 0.5, False, False),
     ),
     receipt=Receipt("g", "r", "b", "v"),

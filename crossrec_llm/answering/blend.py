@@ -49,7 +49,7 @@ class BlendOptions:
     )
     like: Situation = field(
         default_factory=lambda: Situation(
-            {"asked": 1.0, "text": 0.3, "neighbours": 0.15}, ("asked",)
+            {"asked": 1.0, "text": 0.5, "neighbours": 0.25}, ("asked",)
         )
     )
     similar: Situation = field(

@@ -22,5 +22,5 @@ def similar(
         answer = recommender.similar(item_id, **narrow.asking())
         if output.json:
             return show.print_json(answer.to_dict())
-        title = f"More like “{recommender.catalogue.item_of(item_id).title}”"
+        title = f"More like “{recommender.item(item_id).title}”"
         show.recommendations(answer, title, explain=narrow.explain)

@@ -34,7 +34,8 @@ class EncoderOptions:
     Parameters
     ----------
     model : a sentence-transformers model by its name on the hub, or a local folder.
-    revision : commit on the hub; None takes the newest (the default model is always pinned).
+    revision : commit on the hub; None takes the copy on this disk, else the newest (the
+        default model is always pinned).
     device : "auto" (cuda, else mps, else cpu) or a torch device.
     dtype : of the computation; "auto" is the one that the model was saved in.
     batch_size : texts at a time.
@@ -98,8 +99,8 @@ class Encoder:
 
     @cached_property
     def dim(self) -> int:
-        """Length of a vector; the model is loaded only if its files do not say."""
-        return self._files.dim or int(self._model.get_embedding_dimension() or 0)
+        """Length of a vector; the model is only asked if its files do not say."""
+        return self._files.dim or len(self.encode_query("a text"))
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -89,13 +89,27 @@ class ModelFiles:
                     "modules.json and config.json are missing"
                 )
             return [("Transformer", self.folder)]
-        for module in listed:
-            if not module["type"].startswith("sentence_transformers."):
+        kinds = [
+            (module.get("type", ""), self.folder / module.get("path", "")) for module in listed
+        ]
+        named = [kind for kind, _ in kinds]
+        for _, folder in kinds:
+            named += (_read_json(folder / "router_config.json") or {}).get("types", {}).values()
+        for kind in named:
+            if not kind.startswith("sentence_transformers."):
                 raise ModelError(
-                    f"{self.id} needs code of its own ({module['type']}), which is never run: "
+                    f"{self.id} needs code of its own ({kind}), which is never run: "
                     "choose a model of sentence-transformers' own modules"
                 )
-        return [(m["type"].rsplit(".", 1)[-1], self.folder / m["path"]) for m in listed]
+        return [(kind.rsplit(".", 1)[-1], folder) for kind, folder in kinds]
+
+    @cached_property
+    def folders(self) -> list[Path]:
+        """Every folder that a module reads from; a router has modules of its own inside."""
+        inside = [
+            p for name, f in self.modules if name == "Router" for p in f.iterdir() if p.is_dir()
+        ]
+        return sorted({folder for _, folder in self.modules} | set(inside))
 
     @cached_property
     def text_folder(self) -> Path:
@@ -133,9 +147,8 @@ class ModelFiles:
     @cached_property
     def positions(self) -> int | None:
         """Positions that the weights have; None where the model has no such bound."""
-        positions = (_read_json(self.text_folder / "config.json") or {}).get(
-            "max_position_embeddings"
-        )
+        config = _read_json(self.text_folder / "config.json") or {}
+        positions = config.get("max_position_embeddings")
         return positions if isinstance(positions, int) and positions > 0 else None
 
     @cached_property
@@ -175,7 +188,7 @@ class ModelFiles:
             )
         configs = {
             str(path.relative_to(self.folder)): _stable(_read_json(path))
-            for _, folder in self.modules
+            for folder in self.folders
             for path in (folder / name for name in _CONFIGS)
             if path.is_file()
         }
@@ -184,14 +197,11 @@ class ModelFiles:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _weights(self) -> list[Path]:
-        folders = {self.folder, *(folder for _, folder in self.modules)}
-        if any(name == "Router" for name, _ in self.modules):
-            folders |= {p for p in self.folder.iterdir() if p.is_dir()}
-        return sorted(p for folder in folders for p in folder.glob("*.safetensors"))
+        return [p for folder in self.folders for p in sorted(folder.glob("*.safetensors"))]
 
     def _refuse_code(self) -> None:
         """Pickles can run anything when they are opened; safetensors cannot."""
-        for _, folder in self.modules:
+        for folder in self.folders:
             pickles = [p.name for pattern in _PICKLES for p in folder.glob(pattern)]
             pickles = [name for name in pickles if name != "training_args.bin"]
             if pickles and not any(folder.glob("*.safetensors")):

@@ -91,8 +91,17 @@ FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
-def fields_of(item: Item) -> dict[str, Any]:
-    return {name: show(getattr(item, source)) for name, (source, show) in FIELDS.items()}
+class ItemFields(dict[str, Any]):
+    """An item as a template sees it; a field is converted when it is first asked for."""
+
+    def __init__(self, item: Item) -> None:
+        super().__init__()
+        self._item = item
+
+    def __missing__(self, name: str) -> Any:
+        source, show = FIELDS[name]
+        self[name] = value = show(getattr(self._item, source))
+        return value
 
 
 def _show(value: Any) -> str:

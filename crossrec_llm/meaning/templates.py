@@ -13,12 +13,11 @@ import numpy as np
 from annotated_types import Ge
 
 from crossrec_llm.errors import TemplateError
-from crossrec_llm.meaning.sandbox import FIELDS, Template, fields_of, fold, join_parts
+from crossrec_llm.meaning.sandbox import FIELDS, ItemFields, Template, fold, join_parts
 from crossrec_llm.records import Item
-from crossrec_llm.resources import default_folder
 
 if TYPE_CHECKING:
-    from crossrec_llm.meaning.encoder import Encoder
+    from crossrec_llm.meaning.tokens import Tokens
     from crossrec_llm.tables import Catalogue
 
 # Rounds of shortening a description; a tokenizer that is not additive may need a second.
@@ -64,88 +63,101 @@ _BARE = Item(item_id="a2", title="A title")
 
 
 class Templates:
-    """The three templates, checked, and the texts that they make.
-
-    Given an encoder, item and history texts are shortened to what it reads; without one they
-    keep their full length.
-    """
+    """The three templates, checked, and the texts that they make."""
 
     def __init__(
-        self, item: Template, history: Template, query: Template, options: TemplateOptions
+        self,
+        item: Template,
+        history: Template,
+        query: Template,
+        options: TemplateOptions,
+        tokens: Tokens | None,
     ) -> None:
         self._item, self._history, self._query = item, history, query
         self._options = options
+        self._tokens = tokens
+        self._item_fields = [
+            name for name in FIELDS if name in item.names | {"title", "description"}
+        ]
 
     @classmethod
-    def load(cls, options: TemplateOptions = _DEFAULTS, *, folder: Path | None = None) -> Templates:
+    def load(
+        cls, folder: Path, options: TemplateOptions = _DEFAULTS, *, tokens: Tokens | None = None
+    ) -> Templates:
         """Read the templates and try each on a full and on an empty sample.
 
-        `folder` holds the templates that are given by name; by default the ones that ship.
+        Parameters
+        ----------
+        folder : holds the templates that are given by name.
+        tokens : `Encoder.tokens`; item and history texts are shortened to what fits. None leaves
+            them as long as they are.
 
         Raises
         ------
         TemplateError : a template that is not there, cannot be parsed, or names an unknown field.
         """
-        folder = folder or default_folder("prompts")
-        full, bare = fields_of(_FULL), fields_of(_BARE)
+        items = [ItemFields(_FULL), ItemFields(_BARE)]
+        samples = [{name: item[name] for name in FIELDS} for item in items]
         return cls(
-            Template(_find(folder, options.item), set(FIELDS), [full, bare]),
-            Template(
-                _find(folder, options.history),
-                {"items"},
-                [{"items": [bare, full]}, {"items": []}],
-            ),
+            Template(_find(folder, options.item), set(FIELDS), samples),
+            Template(_find(folder, options.history), {"items"}, [{"items": items}, {"items": []}]),
             Template(_find(folder, options.query), {"text"}, [{"text": "a text"}, {"text": ""}]),
             options,
+            tokens,
         )
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that decides a text but the encoder's vocabulary and limit."""
+        """Hash of all that decides a text: the sources, the options, what fits."""
         sources = [template.source for template in (self._item, self._history, self._query)]
-        parts = [_VERSION, *sources, self._options.history_items]
+        fits = self._tokens.fingerprint if self._tokens else ""
+        parts = [_VERSION, *sources, self._options.history_items, fits]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def item_text(self, item: Item, encoder: Encoder | None = None) -> str:
+    def item_text(self, item: Item) -> str:
         """The text of one item."""
-        return self._texts([fields_of(item)], encoder)[0]
+        fields = ItemFields(item)
+        return self._texts([{name: fields[name] for name in self._item_fields}])[0]
 
-    def item_texts(self, catalogue: Catalogue, encoder: Encoder | None = None) -> list[str]:
+    def item_texts(self, catalogue: Catalogue) -> list[str]:
         """The text of every item, in the catalogue's order.
 
         Raises
         ------
         TemplateError : the template names a metadata column that no item has.
         """
-        table = catalogue.table
-        names = [name for name in FIELDS if name in self._item.names | {"title", "description"}]
+        names = self._item_fields
         columns = [
-            [show(value) for value in table.column(source).to_pylist()]
+            [show(value) for value in catalogue.table.column(source).to_pylist()]
             for source, show in (FIELDS[name] for name in names)
         ]
         rows = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
         if rows and self._item.metadata:
             self._item.check_metadata({name for row in rows for name in row["metadata"]})
-        return self._texts(rows, encoder)
+        return self._texts(rows)
 
-    def history_text(self, items: Sequence[Item], encoder: Encoder | None = None) -> str:
+    def history_text(self, items: Sequence[Item]) -> str:
         """The text of a history, given oldest first; over budget the oldest items go."""
-        newest = [fields_of(item) for item in items[-self._options.history_items :]]
+        newest = [ItemFields(item) for item in items[-self._options.history_items :]]
+        text, tokens = self._history.render({"items": newest}), self._tokens
+        length = int(tokens.count([text])[0]) if tokens else 0
+        if tokens is None or length <= tokens.limit:
+            return text
 
         def last(count: int) -> str:
-            return self._history.render({"items": newest[len(newest) - count :]})
+            return self._history.render({"items": newest[-count:]})
 
-        text = last(len(newest))
-        if encoder is None or encoder.tokens.fits([text])[0]:
-            return text
-        low, high = 1, len(newest)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if encoder.tokens.fits([last(middle)])[0]:
-                low = middle
-            else:
-                high = middle - 1
-        return encoder.tokens.cut([last(low)])[0]
+        def fits(count: int) -> bool:
+            return bool(tokens.fits([last(count)])[0])
+
+        # Items have similar lengths: the right number lies near the proportion.
+        count = max(1, len(newest) * tokens.limit // length)
+        if fits(count):
+            while fits(count + 1):
+                count += 1
+            return last(count)
+        count = next((fewer for fewer in range(count - 1, 0, -1) if fits(fewer)), 1)
+        return tokens.cut([last(count)])[0]
 
     def query_text(self, text: str) -> str:
         """The text of a free-text query."""
@@ -153,11 +165,11 @@ class Templates:
         valid = text.encode("utf-8", "replace").decode()
         return self._query.render({"text": fold(valid)})
 
-    def _texts(self, rows: list[dict[str, Any]], encoder: Encoder | None) -> list[str]:
+    def _texts(self, rows: list[dict[str, Any]]) -> list[str]:
         """Render; a text that is too long gets a shorter description, so that the rest stays."""
-        if encoder is None:
+        tokens = self._tokens
+        if tokens is None:
             return [self._item.render(row) for row in rows]
-        tokens = encoder.tokens
         for row in rows:
             row["description"] = row["description"][: _MOST_CHARACTERS_PER_TOKEN * tokens.limit]
         texts = [self._item.render(row) for row in rows]

@@ -46,7 +46,12 @@ class Tokens:
         from tokenizers import Tokenizer
 
         path = files.text_folder / "tokenizer.json"
-        tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else _converted(files)
+        try:
+            tokenizer = Tokenizer.from_file(str(path)) if path.is_file() else _converted(files)
+        except ModelError:
+            raise
+        except Exception as error:  # the library raises nothing narrower
+            raise ModelError(f"{path} cannot be read: {error}") from error
         tokenizer.no_truncation()
         tokenizer.no_padding()
         taken = len(tokenizer.encode(prompt, add_special_tokens=False)) if prompt else 0

@@ -76,7 +76,7 @@ class Neighbours:
                 score = together.data[row] / (root[start + i] * root[others] + options.shrink)
                 score[others == start + i] = -np.inf
                 order = np.argsort(others)
-                kept = np.sort(order[best(score[order], options.keep)])
+                kept = order[np.sort(best(score[order], options.keep))]
                 lengths[start + i] = len(kept)
                 columns.append(others[kept].astype(np.int32))
                 values.append(score[kept].astype(np.float32))

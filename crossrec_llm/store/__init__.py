@@ -6,7 +6,7 @@ from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.index import Draft, Index, IndexWriter, StoredGeneration
 from crossrec_llm.store.ledger import Ledger
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
-from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability
+from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability, top
 
 __all__ = [
     "FORMAT",
@@ -25,4 +25,5 @@ __all__ = [
     "StoredGeneration",
     "differences",
     "reachability",
+    "top",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from annotated_types import Ge, Gt
 
-from crossrec_llm.errors import (
-    IndexDamaged,
-    IndexMismatch,
-    StoreUnavailable,
-)
+from crossrec_llm.errors import IndexDamaged, IndexMismatch, StoreUnavailable
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.store.search import unfilled
 
@@ -60,13 +57,18 @@ class ChromaStore:
 
     Parameters
     ----------
+    connect : opens Chroma.
     place : the folder or url, for messages.
     prefix : put before the names of all collections, for a server: the generation's `prefix`.
     """
 
-    def __init__(self, client: ClientAPI, place: str, prefix: str, options: StoreOptions) -> None:
-        self._client = client
+    def __init__(
+        self, connect: Callable[[], ClientAPI], place: str, prefix: str, options: StoreOptions
+    ) -> None:
         self.place, self.prefix, self.options = place, prefix, options
+        self._connect, self._written = connect, False
+        with _translated(place):
+            self._client = connect()
 
     @classmethod
     def embedded(cls, folder: Path, options: StoreOptions | None = None) -> Self:
@@ -78,11 +80,14 @@ class ChromaStore:
         import chromadb
 
         place = str(folder.absolute())
-        with disk_errors(folder), _translated(place):
-            folder.mkdir(parents=True, exist_ok=True)
+
+        def connect() -> ClientAPI:
             settings = _settings(is_persistent=True, persist_directory=place)
-            client = chromadb.PersistentClient(path=place, settings=settings)
-        return cls(client, place, "", options or StoreOptions())
+            return chromadb.PersistentClient(path=place, settings=settings)
+
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return cls(connect, place, "", options or StoreOptions())
 
     @classmethod
     def server(cls, url: str, *, prefix: str = "", options: StoreOptions | None = None) -> Self:
@@ -97,23 +102,34 @@ class ChromaStore:
         options = options or StoreOptions()
         host, port, ssl = _parse(url)
         _require_chroma(url, options.timeout)
-        settings = _settings(
-            chroma_api_impl="chromadb.api.fastapi.FastAPI",
-            chroma_server_host=host,
-            chroma_server_http_port=port,
-            chroma_server_ssl_enabled=ssl,
-        )
-        with _translated(url):
+
+        def connect() -> ClientAPI:
+            settings = _settings(
+                chroma_api_impl="chromadb.api.fastapi.FastAPI",
+                chroma_server_host=host,
+                chroma_server_http_port=port,
+                chroma_server_ssl_enabled=ssl,
+            )
             client = chromadb.HttpClient(host=host, port=port, ssl=ssl, settings=settings)
-        for session in _sessions(client):
-            session.timeout = options.timeout
-        return cls(client, url, prefix, options)
+            for session in _sessions(client):
+                session.timeout = options.timeout
+            return client
+
+        return cls(connect, url, prefix, options)
 
     def close(self) -> None:
         sessions = _sessions(self._client)
         self._client.close()
         for session in sessions:
             session.close()
+
+    def _read_back(self) -> None:
+        """Go on with what is on the disk: a full one cuts a graph short without an error."""
+        if self._written:
+            self.close()
+            with _translated(self.place):
+                self._client = self._connect()
+            self._written = False
 
     def __enter__(self) -> Self:
         return self
@@ -133,6 +149,8 @@ class ChromaStore:
     ) -> None:
         """Make a collection anew; one that is there is dropped first.
 
+        Searches that were opened before end with it.
+
         Parameters
         ----------
         ids : distinct, not empty.
@@ -147,6 +165,7 @@ class ChromaStore:
         if len(set(ids)) != n or "" in ids or len(vectors) != n:
             raise ValueError("ids must be distinct, not empty, and one for each vector")
         self.drop(name)
+        self._written = True
         with _translated(self.place):
             parts = self._batches(vectors, documents)
             collection = self._client.create_collection(
@@ -172,11 +191,13 @@ class ChromaStore:
 
         Raises
         ------
-        IndexDamaged : there is no such collection.
+        IndexDamaged : there is no such collection, or not of so many vectors.
         """
+        self._read_back()
         return ChromaSearch(self, name, ids)
 
     def count(self, name: str) -> int:
+        self._read_back()
         with _translated(self.place):
             count: int = self._collection(name).count()
         return count
@@ -233,8 +254,8 @@ class ChromaStore:
     def _batches(self, vectors: np.ndarray, documents: Sequence[str] | None) -> int:
         """Into how many equal batches to split the rows."""
         size = 6 * vectors.size + 2 * sum(map(len, documents or ()))
-        by_count = math.ceil(len(vectors) / self._client.get_max_batch_size())
-        return max(1, by_count, math.ceil(size / _REQUEST_BYTES))
+        most: int = self._client.get_max_batch_size()
+        return max(1, math.ceil(len(vectors) / most), math.ceil(size / _REQUEST_BYTES))
 
 
 class ChromaSearch:
@@ -247,6 +268,9 @@ class ChromaSearch:
         self._store, self._ids = store, ids  # the store must live as long as its collection
         with _translated(store.place):
             self._collection = store._collection(name)
+            count = self._collection.count()
+        if count != len(ids):
+            raise _damaged(store.place, f"{name} has {count} vectors instead of {len(ids)}")
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -291,10 +315,11 @@ class ChromaSearch:
                 include=["distances"],
             )
         for ids, distances in zip(found["ids"], found["distances"], strict=True):
-            near = np.array([self._row_of.get(id, -1) for id in ids], np.int64)
-            cosines = 1 - np.array(distances, np.float32)
-            known = near >= 0
-            yield near[known], cosines[known]
+            try:
+                near = np.array([self._row_of[id] for id in ids], np.int64)
+            except KeyError as error:
+                raise _damaged(self._store.place, f"{error} is not in this index") from error
+            yield near, 1 - np.array(distances, np.float32)
 
 
 def is_volatile(file: Path) -> bool:
@@ -303,8 +328,8 @@ def is_volatile(file: Path) -> bool:
     It notes each opening in its database, and adds the vectors of a graph that it never saved
     (a collection of a single vector, see `ChromaStore._graph`) again.
     """
-    unsaved = file.suffix == ".bin" and not file.with_name("index_metadata.pickle").exists()
-    return file.name.startswith("chroma.sqlite3") or unsaved
+    graph, saved = file.with_name("header.bin"), file.with_name("index_metadata.pickle")
+    return file.name.startswith("chroma.sqlite3") or (graph.exists() and not saved.exists())
 
 
 def _fetch(wanted: int, n: int, passing: int) -> int:
@@ -328,8 +353,7 @@ def _settings(**given: Any) -> Settings:
 
 def _sessions(client: ClientAPI) -> list[Any]:
     """A client's connections to a server: Chroma lets them wait for ever, and never closes them."""
-    parts = (getattr(client, name, None) for name in ("_server", "_admin_client"))
-    apis = (getattr(part, "_server", part) for part in parts)
+    apis: list[Any] = [client._server, client._admin_client._server]
     return [api._session for api in apis if hasattr(api, "_session")]
 
 
@@ -339,7 +363,8 @@ def _parse(url: str) -> tuple[str, int, bool]:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise StoreUnavailable(f"{url}: not an address ({error})") from error
-    if parts.scheme not in ("http", "https") or not host or parts.path not in ("", "/"):
+    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+    if parts.scheme not in ("http", "https") or not host or not plain:
         raise StoreUnavailable(f"{url}: a Chroma server's address is http://host:port")
     return host, port or (443 if parts.scheme == "https" else 8000), parts.scheme == "https"
 
@@ -371,13 +396,7 @@ def _start(port: int) -> str:
 def _translated(place: str) -> Iterator[None]:
     """Chroma's errors as ours; `place` is a folder or a server's url."""
     import httpx
-    from chromadb.errors import (
-        ChromaError,
-        InternalError,
-        InvalidArgumentError,
-        InvalidDimensionException,
-        NotFoundError,
-    )
+    from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException
 
     try:
         yield
@@ -387,14 +406,34 @@ def _translated(place: str) -> Iterator[None]:
         raise StoreUnavailable(
             f"{place}: no Chroma server answers ({why}); {_start(port)}"
         ) from error
-    except NotFoundError as error:
-        raise IndexDamaged(f"{place}: {error}; run `crossrec build` again") from error
     except (InvalidDimensionException, InvalidArgumentError) as error:
         raise IndexMismatch(f"{place}: Chroma refused the vectors or texts: {error}") from error
-    except (ChromaError, InternalError) as error:
+    except ChromaError as error:
         text = str(error)
-        if "full" in text or "No space left" in text or "File too large" in text:
-            raise disk_full(Path(place)) from error
-        raise IndexDamaged(
-            f"{place}: Chroma cannot work with what is there ({text}); run `crossrec build` again"
-        ) from error
+        if "is full" in text or "No space left" in text or _is_full(place):
+            raise disk_full(place) from error
+        if "disk I/O" in text or "readonly" in text or "unable to open" in text:
+            raise StoreUnavailable(
+                f"{place}: Chroma cannot write there ({text}); check the folder, its permissions "
+                "and the free space"
+            ) from error
+        raise _damaged(place, text) from error
+    except Exception as error:
+        # What a server says in no form that Chroma's client knows arrives as one of these.
+        if "://" in place and (type(error) is Exception or isinstance(error, ValueError)):
+            raise StoreUnavailable(
+                f"{place}: the Chroma server could not do it ({str(error)[:200]})"
+            ) from error
+        raise
+
+
+def _is_full(place: str) -> bool:
+    """Whether a folder has next to no room left: Chroma does not always say why it failed."""
+    folder = Path(place)
+    return folder.is_dir() and shutil.disk_usage(folder).free < 1_000_000
+
+
+def _damaged(place: str, why: str) -> IndexDamaged:
+    return IndexDamaged(
+        f"{place}: Chroma does not have what it should ({why}); run `crossrec build` again"
+    )

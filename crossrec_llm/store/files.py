@@ -31,7 +31,7 @@ def unavailable(place: Path, error: OSError) -> StoreUnavailable:
     return StoreUnavailable(f"{place}: cannot be written ({reason}); choose another folder")
 
 
-def disk_full(place: Path) -> StoreUnavailable:
+def disk_full(place: Path | str) -> StoreUnavailable:
     """The error to show for a disk that is full, whoever noticed it."""
     return StoreUnavailable(
         f"{place}: the disk is full; free some space and run the same command again "

@@ -307,14 +307,14 @@ def _take_lock(path: Path) -> FileLock:
     from filelock import FileLock, Timeout
 
     lock = FileLock(path / _LOCK, timeout=0, thread_local=False)
-    try:
-        with disk_errors(path):
+    with disk_errors(path):
+        try:
             lock.acquire()
-    except Timeout as error:
-        raise IndexLocked(
-            f"{path}: {_holder(path)} is writing to this index; wait for it, or stop it and run "
-            "the same command again"
-        ) from error
+        except Timeout as error:
+            raise IndexLocked(
+                f"{path}: {_holder(path)} is writing to this index; wait for it, or stop it and "
+                "run the same command again"
+            ) from error
     me = {
         "pid": os.getpid(),
         "host": socket.gethostname(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -28,7 +27,7 @@ from crossrec_llm.errors import (
     UnknownUser,
 )
 from crossrec_llm.store.files import disk_errors, disk_full
-from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
+from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA, near_matches
 
 Progress = Callable[[str, int, int], None]
 
@@ -188,7 +187,8 @@ class Ledger:
         """
         rows = self._all(f"{_EVENTS} WHERE users.user_id = ? ORDER BY seq", user_id)
         if not rows and not self.has_user(user_id):
-            raise UnknownUser(user_id, self._near("users", "user_id", user_id))
+            users = self._all("SELECT user_id FROM users")
+            raise UnknownUser(user_id, near_matches(user_id, [id for (id,) in users]))
         columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
         return _table(columns or [[] for _ in EVENTS_SCHEMA], EVENTS_SCHEMA)
 
@@ -203,33 +203,14 @@ class Ledger:
         UnknownItem : names items whose ids look like it.
         """
         if not self._one("SELECT count(*) FROM items WHERE item_id = ?", item_id):
-            raise UnknownItem(item_id, self._near("items", "item_id", item_id))
+            items = self._all("SELECT item_id FROM items")
+            raise UnknownItem(item_id, near_matches(item_id, [id for (id,) in items]))
         rows = self._all(
             "SELECT DISTINCT users.user_id FROM items JOIN events ON item = items.key "
             "JOIN users ON users.key = user WHERE item_id = ? ORDER BY user",
             item_id,
         )
         return [user_id for (user_id,) in rows]
-
-    def _near(self, table: str, column: str, wanted: str) -> list[str]:
-        """Up to three ids that look like the wanted one.
-
-        Looked for among those that begin alike, and those that are one keystroke away.
-        """
-        wanted = wanted[:100]
-        found: dict[str, None] = {}
-        for part in (8, 6, 4, 2, 0):
-            start = wanted[: len(wanted) * part // 8]
-            rows = self._all(
-                f"SELECT {column} FROM {table} WHERE {column} >= ? AND {column} < ? LIMIT 100",
-                start,
-                start + "\U0010ffff",
-            )
-            found.update((id, None) for (id,) in rows if len(id) <= 100)
-        typos = json.dumps(_typos(wanted, "".join(found)))
-        statement = f"SELECT {column} FROM {table} JOIN json_each(?) ON {column} = json_each.value"
-        found.update((id, None) for (id,) in self._all(statement, typos))
-        return difflib.get_close_matches(wanted, found)
 
     def _one(self, statement: str, *values: Any) -> Any:
         rows = self._all(statement, *values)
@@ -278,40 +259,14 @@ def _prepare(connection: sqlite3.Connection, path: Path, write: bool) -> None:
         raise IndexDamaged(f"{path}: there is no ledger in this file; run `crossrec build` again")
 
 
-def _typos(word: str, like: str) -> list[str]:
-    """All strings one keystroke away, with the letters that there are; few for long words."""
-    letters = sorted(set(word + like))[: 4000 // (len(word) + 1)]
-    cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
-    return [
-        *(a + b[1:] for a, b in cuts if b),
-        *(a + b[1] + b[0] + b[2:] for a, b in cuts if len(b) > 1),
-        *(a + letter + rest for a, b in cuts for letter in letters for rest in (b, b[1:])),
-    ]
-
-
 def _digest(items: pa.Table, events: pa.Table) -> str:
     """Sha256 over the content of both tables."""
     digest = hashlib.sha256()
     for table in (items, events):
-        sink = pa.PythonFile(_HashSink(digest), "w")
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table.combine_chunks())
+        digest.update(table.schema.serialize())
+        for batch in table.combine_chunks().to_batches(max_chunksize=_CHUNK):
+            digest.update(batch.serialize())
     return digest.hexdigest()
-
-
-class _HashSink:
-    """The few methods of a file that Arrow needs to write into a hash."""
-
-    closed = False
-
-    def __init__(self, digest: Any) -> None:
-        self.write = digest.update
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def _keys(items: pa.Table, events: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray]:

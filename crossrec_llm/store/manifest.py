@@ -56,7 +56,14 @@ class Manifest:
             written, checksum = int(data["format"]), data.pop("checksum")
         except FileNotFoundError:
             raise
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise _damaged(path, error) from error
         if written > FORMAT:
             raise IndexMismatch(

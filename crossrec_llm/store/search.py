@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,7 +81,7 @@ def unfilled(q: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 def top(scores: np.ndarray, k: int) -> np.ndarray:
     """Positions of the k highest of (n,) scores, highest first, equal ones by position."""
-    if k < len(scores):
+    if 0 < k < len(scores):
         last = np.partition(scores, len(scores) - k)[len(scores) - k]
         found = np.flatnonzero(scores >= last)
     else:
@@ -135,13 +137,17 @@ _SAME = 1e-5  # cosines that differ by less are rounded differently, not differe
 
 def _missing(search: Search, vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
     """Those of the rows that do not find themselves."""
-    missing = []
-    for block in np.array_split(rows, range(1000, len(rows), 1000)):
+
+    def ask(block: np.ndarray) -> np.ndarray:
         asked = np.asarray(vectors[block])
         found, scores = search.nearest(asked, k)
         crowded_out = scores[:, -1] >= np.einsum("ij,ij->i", asked, asked) - _SAME
-        missing.append(block[~((found == block[:, None]).any(axis=1) | crowded_out)])
-    return np.concatenate(missing)
+        itself = (found == block[:, None]).any(axis=1)
+        lost: np.ndarray = block[~(itself | crowded_out)]
+        return lost
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(ask, np.split(rows, range(500, len(rows), 500)))))
 
 
 def _recall(search: Search, vectors: np.ndarray, rows: np.ndarray, k: int = 10) -> float:

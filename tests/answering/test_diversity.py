@@ -41,7 +41,10 @@ def test_without_diversity_each_side_is_in_order_of_score(pool, k, share):
     chosen = arrange(scores, vectors, outside, k, cross_share=share)
     assert (np.diff(scores[chosen]) <= 0).all()
     for side in (outside, ~outside):
-        taken, left = scores[chosen[side[chosen]]], np.delete(scores, chosen)[np.delete(side, chosen)]
+        taken, left = (
+            scores[chosen[side[chosen]]],
+            np.delete(scores, chosen)[np.delete(side, chosen)],
+        )
         if len(taken) and len(left):
             assert taken.min() >= left.max()
 

@@ -109,7 +109,7 @@ def test_nothing_is_outside_of_no_home():
     [
         (Filter(category=("Q",)), QueryError, "Q"),
         (Filter(not_category=("A > Z",)), QueryError, "A > Z"),
-        (Filter(exclude=("a9",)), UnknownItem, "a1"),
+        (Filter(exclude=("a11",)), UnknownItem, "a1"),
         (Filter(only=("zz",)), UnknownItem, "zz"),
     ],
 )

@@ -178,7 +178,7 @@ def test_looking_up_by_id_loads_no_encoder(shop_index):
         "import sys; from crossrec_llm.cli.main import app\n"
         "try: app(sys.argv[1:])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
-        "heavy = {'torch', 'transformers', 'sentence_transformers', 'chromadb', 'scipy', 'pandas'}\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'chromadb', 'scipy', 'duckdb'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     for words in (["user", "u1"], ["similar", "p-chess-set"], ["audience", "p-chess-set"]):

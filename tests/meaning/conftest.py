@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from crossrec_llm.meaning import Encoder, EncoderOptions
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

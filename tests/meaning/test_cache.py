@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from crossrec_llm.errors import StoreUnavailable
 from crossrec_llm.meaning import VectorCache
 

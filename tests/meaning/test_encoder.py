@@ -9,10 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
 from crossrec_llm.errors import ModelError
 from crossrec_llm.meaning import Encoder, EncoderOptions, VectorCache
 
@@ -62,7 +62,7 @@ def test_no_texts(fake_encoder: Make, tmp_path: Path):
 
 def test_only_what_the_cache_lacks(fake_encoder: Make, tmp_path: Path):
     with VectorCache.open(tmp_path / "vectors.cache", WIDTH) as cache:
-        encoder, model = fake_encoder(batch_size=8)
+        encoder, _ = fake_encoder(batch_size=8)
         fresh = encoder.encode_documents(TEXTS, cache=cache)
         again, idle = fake_encoder(batch_size=8)
         np.testing.assert_array_equal(again.encode_documents(TEXTS, cache=cache), fresh)
@@ -70,7 +70,7 @@ def test_only_what_the_cache_lacks(fake_encoder: Make, tmp_path: Path):
         assert (again.encoded, again.from_cache) == (0, len(set(TEXTS)))
         again.encode_documents([*TEXTS, "new", "newer"], cache=cache)
         assert sorted(idle.batches[0]) == ["new", "newer"]
-        other, model = fake_encoder(max_tokens=40)
+        other, _ = fake_encoder(max_tokens=40)
         other.encode_documents(TEXTS[:4], cache=cache)
         assert other.encoded == 4
 

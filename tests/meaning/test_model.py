@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from crossrec_llm.errors import ModelError
 from crossrec_llm.meaning import Encoder, EncoderOptions
 from crossrec_llm.meaning import model as model_module
@@ -60,11 +61,13 @@ def test_nothing_heavy_is_imported_for_what_the_files_say(model_folder: Path):
         "import sys\n"
         "from crossrec_llm.meaning import Encoder, EncoderOptions, Templates\n"
         "from crossrec_llm.records import Item\n"
+        "from crossrec_llm.resources import default_folder\n"
         f"encoder = Encoder(EncoderOptions(model={str(model_folder)!r}))\n"
         "assert (encoder.dim, encoder.max_tokens) == (32, 48)\n"
         "assert encoder.count_tokens(['red shoe']).tolist() == [4]\n"
         "assert len(encoder.fingerprint) == 64\n"
-        "Templates.load().item_text(Item('1', 'word ' * 99), encoder)\n"
+        "templates = Templates.load(default_folder('prompts'), tokens=encoder.tokens)\n"
+        "templates.item_text(Item('1', 'word ' * 99))\n"
         "heavy = {'torch', 'transformers', 'sentence_transformers', 'huggingface_hub'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
@@ -133,6 +136,23 @@ def test_code_of_the_model_is_refused(copy: Path):
     edit_modules(copy, "sentence_transformers.models.Pooling", "os.system")
     with pytest.raises(ModelError, match=r"code of its own \(os\.system\)"):
         ModelFiles.find(str(copy))
+
+
+def test_code_behind_a_router_is_refused(copy: Path):
+    edit_modules(copy, "sentence_transformers.models.Transformer", "sentence_transformers.X.Router")
+    route = copy / "query_0_Transformer"
+    route.mkdir()
+    write_json(copy / "router_config.json", {"types": {route.name: "mine.Evil"}})
+    with pytest.raises(ModelError, match=r"code of its own \(mine\.Evil\)"):
+        ModelFiles.find(str(copy))
+    kind = "sentence_transformers.models.Transformer"
+    write_json(copy / "router_config.json", {"types": {route.name: kind}})
+    before = ModelFiles.find(str(copy)).fingerprint
+    (route / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=r"query_0_Transformer has its weights only as a pickle"):
+        ModelFiles.find(str(copy))
+    (route / "model.safetensors").write_bytes(b"more weights")
+    assert ModelFiles.find(str(copy)).fingerprint != before
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path):

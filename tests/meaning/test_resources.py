@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from crossrec_llm import resources
 from crossrec_llm.errors import CrossrecError
 

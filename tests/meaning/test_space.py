@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crossrec_llm.errors import IndexDamaged
-from crossrec_llm.meaning import Space, SpaceOptions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.meaning import Space, SpaceOptions
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from crossrec_llm.errors import TemplateError
-from crossrec_llm.meaning import TemplateOptions, Templates
-from crossrec_llm.records import Item
-from crossrec_llm.resources import default_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from crossrec_llm.errors import TemplateError
+from crossrec_llm.meaning import TemplateOptions, Templates
+from crossrec_llm.meaning.tokens import Tokens
+from crossrec_llm.records import Item
+from crossrec_llm.resources import default_folder
 
 from .conftest import FakeCatalogue
 
@@ -24,6 +27,11 @@ SHOE = Item(
     metadata={"colour": "red", "items": "two"},
 )
 BARE = Item("s2", "Blue lamp")
+DEFAULTS = TemplateOptions()
+
+
+def shipped(options: TemplateOptions = DEFAULTS, *, tokens: Tokens | None = None) -> Templates:
+    return Templates.load(default_folder("prompts"), options, tokens=tokens)
 
 
 @pytest.fixture
@@ -31,17 +39,17 @@ def load(tmp_path: Path) -> Callable[..., Templates]:
     """Templates of which some are given as source, the others are the shipped ones."""
 
     def make(history_items: int = 50, **sources: str) -> Templates:
-        shipped = default_folder("prompts")
+        folder = default_folder("prompts")
         for name in ("item", "history", "query"):
-            source = sources.get(name, (shipped / f"{name}.jinja").read_text())
+            source = sources.get(name, (folder / f"{name}.jinja").read_text())
             (tmp_path / f"{name}.jinja").write_text(source)
-        return Templates.load(TemplateOptions(history_items=history_items), folder=tmp_path)
+        return Templates.load(tmp_path, TemplateOptions(history_items=history_items))
 
     return make
 
 
 def test_shipped_templates():
-    templates = Templates.load()
+    templates = shipped()
     assert templates.item_text(SHOE) == (
         "Red shoe. Acme. Shoes, Running. Soft leather, made by hand"
     )
@@ -68,7 +76,7 @@ def test_shipped_templates():
         ('{{ title }}\n{{ metadata["items"] }}', "Red shoe. two", "Blue lamp"),
         ("{{ title }}\n{{ metadata.items }}", "Red shoe. two", "Blue lamp"),
         (
-            "{{ title }}\n{% for name in metadata %}\n{{ name }} {{ metadata[name] }}\n{% endfor %}",
+            "{{ title }}\n{% for m in metadata %}\n{{ m }} {{ metadata[m] }}\n{% endfor %}",
             "Red shoe. colour red. items two",
             "Blue lamp",
         ),
@@ -121,22 +129,22 @@ def test_mistakes_show_at_load(load: Callable[..., Templates], sources: dict, me
 def test_a_template_can_be_a_file_anywhere(tmp_path: Path):
     path = tmp_path / "mine.jinja"
     path.write_text("{{ title | upper }}")
-    templates = Templates.load(TemplateOptions(item=str(path)))
+    templates = shipped(TemplateOptions(item=str(path)))
     assert templates.item_text(SHOE) == "RED SHOE"
 
 
 def test_a_missing_template_names_those_there_are():
-    with pytest.raises(TemplateError, match="no template 'itme'.*history, item, query"):
-        Templates.load(TemplateOptions(item="itme"))
+    with pytest.raises(TemplateError, match=r"no template 'itme'.*history, item, query"):
+        shipped(TemplateOptions(item="itme"))
     with pytest.raises(TemplateError, match=r"no template '\./none\.jinja'"):
-        Templates.load(TemplateOptions(item="./none.jinja"))
+        shipped(TemplateOptions(item="./none.jinja"))
 
 
 def test_a_template_in_another_encoding_is_refused(tmp_path: Path):
     path = tmp_path / "mine.jinja"
     path.write_bytes("Größe {{ title }}".encode("utf-16"))
     with pytest.raises(TemplateError, match="UTF-8"):
-        Templates.load(TemplateOptions(item=str(path)))
+        shipped(TemplateOptions(item=str(path)))
 
 
 def test_metadata_columns_are_checked_against_the_catalogue(load: Callable[..., Templates]):
@@ -179,7 +187,7 @@ def test_a_long_description_gives_way(fake_encoder: Callable[..., Any]):
         ("{{ description }}\n{{ title }}\n{{ brand }}", Item("1", "red shoe", LONG, brand="blue")),
         ("{{ title }}\n{{ brand }}\n{{ description }}", Item("1", "red shoe", LONG, brand="blue")),
     ]:
-        text = _with(source).item_text(item, encoder)
+        text = _with(source, encoder.tokens).item_text(item)
         assert "red shoe" in text
         assert "blue" in text
         assert "word word" in text
@@ -192,17 +200,19 @@ def test_the_title_stays_in_front_where_nothing_else_helps(
     fake_encoder: Callable[..., Any], source: str
 ):
     encoder, _ = fake_encoder()
-    text = _with(source).item_text(Item("1", "red shoe", category=(LONG,)), encoder)
+    text = _with(source, encoder.tokens).item_text(Item("1", "red shoe", category=(LONG,)))
     assert text.startswith("red shoe. word word")
     assert encoder.count_tokens([text])[0] <= encoder.tokens.limit
-    alone = _with(source).item_text(Item("1", "lamp " + LONG, LONG, category=("A",)), encoder)
+    alone = _with(source, encoder.tokens).item_text(
+        Item("1", "lamp " + LONG, LONG, category=("A",))
+    )
     assert alone.startswith("lamp word word")
     assert encoder.count_tokens([alone])[0] <= encoder.tokens.limit
 
 
 def test_megabytes_of_description_are_no_trouble(fake_encoder: Callable[..., Any]):
     encoder, _ = fake_encoder()
-    text = Templates.load().item_text(Item("1", "red shoe", "x" * 10_000_000), encoder)
+    text = shipped(tokens=encoder.tokens).item_text(Item("1", "red shoe", "x" * 10_000_000))
     assert text.startswith("red shoe")
     assert len(text) < 5000
 
@@ -215,9 +225,9 @@ def test_every_text_fits(
     fake_encoder: Callable[..., Any], title: str, description: str, brand: str
 ):
     encoder, _ = fake_encoder()
-    templates = Templates.load()
+    templates = shipped(tokens=encoder.tokens)
     item = Item("1", title, description, brand=brand)
-    text = templates.item_text(item, encoder)
+    text = templates.item_text(item)
     assert encoder.count_tokens([text])[0] <= encoder.tokens.limit
     assert text == " ".join(text.split())
     short = " ".join(title.split())
@@ -227,17 +237,17 @@ def test_every_text_fits(
 
 def test_only_a_history_that_is_too_long_loses_its_oldest(fake_encoder: Callable[..., Any]):
     encoder, _ = fake_encoder()
-    templates = Templates.load()
+    templates = shipped(tokens=encoder.tokens)
     items = [Item(str(i), f"{'abcdefghijklmnopqrstuvwxyz'[i % 26]} shoe") for i in range(40)]
-    text = templates.history_text(items, encoder)
+    text = templates.history_text(items)
     titles = [part for part in text.split(". ") if part]
     assert titles == [item.title for item in items[-len(titles) :]]
     assert 2 < len(titles) < 40
-    longer = templates.history_text(items[-len(titles) - 1 :])
+    longer = shipped().history_text(items[-len(titles) - 1 :])
     assert encoder.count_tokens([text])[0] <= encoder.tokens.limit
     assert encoder.count_tokens([longer])[0] > encoder.tokens.limit
-    assert templates.history_text(items[:2], encoder) == "a shoe. b shoe"
-    huge = templates.history_text([items[0], Item("x", LONG)], encoder)
+    assert templates.history_text(items[:2]) == "a shoe. b shoe"
+    huge = templates.history_text([items[0], Item("x", LONG)])
     assert huge.startswith("word word")
     assert encoder.count_tokens([huge])[0] <= encoder.tokens.limit
 
@@ -247,22 +257,23 @@ def test_a_history_names_at_most_the_newest(load: Callable[..., Templates]):
     assert load(history_items=3).history_text(items) == "t6. t7. t8"
 
 
-def test_fingerprint_follows_what_changes_texts(load: Callable[..., Templates]):
+def test_fingerprint_follows_what_changes_texts(
+    load: Callable[..., Templates], fake_encoder: Callable[..., Any]
+):
     base = load().fingerprint
-    assert load().fingerprint == base == Templates.load().fingerprint
+    assert load().fingerprint == base == shipped().fingerprint
     others = [
         load(item="{{ title }}"),
         load(history="{{ items | length }}"),
         load(query="q {{ text }}"),
         load(history_items=9),
+        *(shipped(tokens=fake_encoder(max_tokens=m)[0].tokens) for m in (20, 30)),
     ]
-    assert len({base, *(other.fingerprint for other in others)}) == 5
+    assert len({base, *(other.fingerprint for other in others)}) == 7
 
 
-def _with(source: str) -> Templates:
-    import tempfile
-
+def _with(source: str, tokens: Tokens) -> Templates:
     with tempfile.NamedTemporaryFile("w", suffix=".jinja") as file:
         file.write(source)
         file.flush()
-        return Templates.load(TemplateOptions(item=file.name))
+        return shipped(TemplateOptions(item=file.name), tokens=tokens)

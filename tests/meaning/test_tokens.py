@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+
 from crossrec_llm.errors import ModelError
 from crossrec_llm.meaning.model import ModelFiles
 from crossrec_llm.meaning.tokens import Tokens
+
+from .conftest import write_model
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,13 @@ def test_cut_ends_on_a_word(tokens: Tokens, text: str, room: int, cut: str):
 def test_cut_without_rooms_fills_the_limit(tokens: Tokens):
     (text,) = tokens.cut(["one " * 40])
     assert tokens.count([text]).tolist() == [16]
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path: Path):
+    folder = write_model(tmp_path / "model")
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be read"):
+        Tokens.load(ModelFiles.find(str(folder)), 16)
 
 
 def test_a_prompt_takes_its_share():

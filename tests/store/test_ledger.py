@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from crossrec_llm.errors import (
     DataError,
@@ -28,7 +26,17 @@ from crossrec_llm.store import Ledger
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
 from tests.store.small import make_events, make_items
 
-ODD_IDS = ["x" * 5000, "../../etc", "a b\tc", "🛒/é", "é", "é", "nul\0l", "'; DROP TABLE items", "1"]
+ODD_IDS = [
+    "x" * 5000,
+    "../../etc",
+    "a b\tc",
+    "🛒/",
+    "\u00e9",
+    "e\u0301",
+    "nul\0l",
+    "'; DROP TABLE items",
+    "1",
+]
 ITEMS = make_items([f"i{n}" for n in range(8)])
 EVENTS = make_events([("ann", "i1"), ("ann", "i2"), ("ann", "i1"), ("bob", "i7"), ("cy", "i1")])
 
@@ -118,30 +126,14 @@ def test_chunks_and_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen[-1] == ("record", 16, 16)
 
 
-@pytest.mark.parametrize(
-    ("asked", "near"),
-    [("user10", "user1"), ("suer2", "user2"), ("User2", "user2"), ("ser2", "user2"), ("🛒", None)],
-)
-def test_near_users_are_named(path: Path, asked: str, near: str | None) -> None:
-    events = make_events([(f"user{n}", "i1") for n in range(500)])
+def test_near_users_are_named(path: Path) -> None:
     with Ledger.open(path, write=True) as ledger:
-        ledger.replace(ITEMS, events.filter(pa.compute.not_equal(events["user_id"], "user10")))
+        ledger.replace(ITEMS, make_events([(f"user{n}", "i1") for n in range(3000)]))
+        with pytest.raises(UnknownUser, match=r"'usr777' in this index; did you mean '.*user777'"):
+            ledger.events_of("usr777")
         with pytest.raises(UnknownUser) as caught:
-            ledger.events_of(asked)
-    assert near is None or near in caught.value.near
-    assert near is not None or caught.value.near == ()
-
-
-@given(st.text(max_size=30))
-def test_any_unknown_id_is_just_unknown(asked: str) -> None:
-    with (
-        Ledger(sqlite3.connect(":memory:", isolation_level=None), Path("x")) as ledger,
-        pytest.raises(UnknownUser),
-    ):
-        ledger._connection.execute("CREATE TABLE users (key INTEGER, user_id TEXT)")
-        ledger._connection.execute("CREATE TABLE items (key INTEGER, item_id TEXT)")
-        ledger._connection.execute("CREATE TABLE events (user, seq, item, timestamp, event, value)")
-        ledger.events_of(asked)
+            ledger.events_of("🛒" * 5000)
+    assert caught.value.near == ()
 
 
 def test_an_event_about_nothing(ledger: Ledger) -> None:
@@ -234,7 +226,7 @@ def test_damaged(ledger: Ledger, path: Path) -> None:
 
 def test_a_newer_layout(ledger: Ledger, path: Path) -> None:
     ledger._connection.execute("PRAGMA user_version = 7")
-    with pytest.raises(IndexMismatch, match="layout 7.*upgrade"):
+    with pytest.raises(IndexMismatch, match=r"layout 7.*upgrade"):
         Ledger.open(path, write=False)
 
 
@@ -285,9 +277,10 @@ def test_a_kill_in_the_middle_keeps_the_old_truth(ledger: Ledger, path: Path, af
     code = """
         import os, signal, sys
         from pathlib import Path
-        from crossrec_llm.store import Ledger, ledger
+        from crossrec_llm.store import Ledger
+        from crossrec_llm.store import ledger as module
         from tests.store.small import make_events, make_items
-        ledger._CHUNK = 100
+        module._CHUNK = 100
         calls = 0
         def kill(*step):
             global calls
@@ -295,7 +288,8 @@ def test_a_kill_in_the_middle_keeps_the_old_truth(ledger: Ledger, path: Path, af
             if calls == int(sys.argv[2]):
                 os.kill(os.getpid(), signal.SIGKILL)
         events = make_events([(f"user{n}", "i1") for n in range(9000)])
-        Ledger.open(Path(sys.argv[1]), write=True).replace(make_items(["i1"]), events, progress=kill)
+        ledger = Ledger.open(Path(sys.argv[1]), write=True)
+        ledger.replace(make_items(["i1"]), events, progress=kill)
     """
     run = [sys.executable, "-c", textwrap.dedent(code), path, str(after)]
     assert subprocess.run(run, check=False).returncode == -signal.SIGKILL

@@ -1,0 +1,291 @@
+"""Delimited text -> raw columns, with the line of every row; ragged rows apart."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from crossrec_llm.errors import DataError
+from crossrec_llm.tables.raw import BadRow, Choose, FormatOptions, RawTable, too_wide
+
+_SAMPLE = 1 << 16
+_DELIMITERS = (",", "\t", ";", "|", "::", "\x01", "^", "~")
+_STAND_IN = "\x1f"  # for a delimiter of several characters
+_BLOCK = 16 << 20
+_MAX_BLOCK = 2**31 - 1
+_SHOWN = 2_000
+_MAX_STRAY = 20
+_MAX_SURPLUS = 1_000
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    delimiter: str
+    escape: str | bool
+    names: list[str]
+    has_header: bool
+
+
+def read_delimited(
+    data: bytes,
+    label: str,
+    options: FormatOptions,
+    choose: Choose,
+    encoding: str,
+    repairs: Counter[str],
+) -> RawTable:
+    """Reads delimited UTF-8 text; every column as text.
+
+    Line numbers are those of the file, quoted line breaks counted. Lines without anything in the
+    chosen columns are skipped and counted as a repair.
+
+    Raises
+    ------
+    DataError : only a header, or too many columns.
+    """
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
+    blank = len(data) - len(data.lstrip(b"\r\n"))
+    first_line = 1 + data[:blank].count(b"\n")
+    data = data[blank:]
+    dialect = _dialect(data, label, options)
+    delimiter = dialect.delimiter
+    if len(delimiter) > 1:
+        data = data.replace(delimiter.encode(), _STAND_IN.encode())
+        dialect = _Dialect(_STAND_IN, dialect.escape, dialect.names, dialect.has_header)
+    names = _unique(dialect.names, repairs)
+    chosen = choose(names)
+    rows = _parsed(data, dialect, names, chosen)
+    repairs += rows.repairs
+    if not len(rows.lines) and not rows.bad:
+        raise DataError("has only a header line, expected rows below it", source=label, line=1)
+    return RawTable(
+        source=label,
+        format="delimited",
+        table=rows.table,
+        lines=rows.lines + first_line,
+        bad=[BadRow(bad.line + first_line, bad.reason, bad.content) for bad in rows.bad],
+        encoding=encoding,
+        delimiter=delimiter,
+        repairs=repairs,
+    )
+
+
+# ------------------------------------------------------------------ what the file looks like
+
+
+def _dialect(data: bytes, label: str, options: FormatOptions) -> _Dialect:
+    """The delimiter and escape under which most lines have as many fields as the first."""
+    end = data.find(b"\n")
+    head = data[: max(_SAMPLE, end + 1)]
+    if len(head) < len(data) and (cut := head.rfind(b"\n")) > 0:
+        head = head[: cut + 1]
+    sample = head.decode("utf-8", "replace")
+    first = sample.split("\n", 1)[0]
+    candidates = [options.delimiter] if options.delimiter else [d for d in _DELIMITERS if d in first]
+    best: tuple[float, int, int] = (-1.0, 0, 0)
+    found = _Dialect(options.delimiter or ",", False, [first.strip("\r\n")], True)
+    for place, delimiter in enumerate(candidates):
+        if first.count(delimiter) >= options.max_columns:
+            raise too_wide(first.count(delimiter) + 1, label, options)
+        for escape in (None, "\\") if '\\"' in sample else (None,):
+            rows = _sampled(sample, delimiter, escape)
+            if not rows:
+                continue
+            sizes = Counter(len(row) for row in rows[1:]) or Counter([len(rows[0])])
+            width, hits = sizes.most_common(1)[0]
+            agree = hits / max(len(rows) - 1, 1) if width >= len(rows[0]) > 1 else 0.0
+            score = (round(agree, 1), min(len(rows[0]), 3), -place)
+            if score > best:
+                best = score
+                names = _fitting(rows, width, list(options.header))
+                found = _Dialect(delimiter, escape or False, names, not options.header)
+    return found
+
+
+def _sampled(sample: str, delimiter: str, escape: str | None) -> list[list[str]]:
+    if len(delimiter) > 1:
+        sample, delimiter = sample.replace(delimiter, _STAND_IN), _STAND_IN
+    reader = csv.reader(io.StringIO(sample), delimiter=delimiter, escapechar=escape)
+    rows: list[list[str]] = []
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+            if len(rows) > 200:
+                break
+    except csv.Error:  # a field beyond the csv module's limit: what was read so far must do
+        pass
+    return rows
+
+
+def _fitting(rows: list[list[str]], width: int, header: list[str]) -> list[str]:
+    """The column names; with one more where every row has one field more than the header."""
+    names = header or [name.strip() for name in rows[0]]
+    if width != len(names) + 1 or header:
+        return names
+    wide = [row for row in rows[1:] if len(row) == width]
+    # A delimiter at the end of each line, or the unnamed row numbers that R writes first.
+    return [*names, ""] if all(not row[-1] for row in wide) else ["", *names]
+
+
+def _unique(names: list[str], repairs: Counter[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    unique: list[str] = []
+    for place, name in enumerate(names, 1):
+        plain = name or f"column {place}"
+        seen[plain] += 1
+        unique.append(plain if seen[plain] == 1 else f"{plain} ({seen[plain]})")
+    if repeated := sum(seen.values()) - len(seen):
+        repairs["repeated column names numbered"] += repeated
+    return unique
+
+
+# ------------------------------------------------------------------ rows
+
+
+@dataclass(frozen=True)
+class _Rows:
+    table: pa.Table
+    lines: np.ndarray  # 0-based, from the first line of the data
+    bad: list[BadRow]
+    last_height: int  # lines that the last row takes
+    repairs: Counter[str]
+
+
+def _parsed(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str]) -> _Rows:
+    """All rows; a quote that is never closed is removed, or it would swallow the rest."""
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    for mended in range(_MAX_STRAY + 1):
+        rows = _read(data, dialect, names, chosen)
+        start = _last_lines(data, rows.last_height)
+        if rows.last_height == 1 or data[start:].count(b'"') % 2 == 0:
+            break
+        end = data.index(b"\n", start)
+        data = data[:start] + data[start:end].replace(b'"', b"") + data[end:]
+    if mended:
+        rows.repairs["quotes without an end removed"] += mended
+    return rows
+
+
+def _last_lines(data: bytes, n: int) -> int:
+    """Where the last n lines begin."""
+    place = len(data) - 1
+    for _ in range(n):
+        place = data.rfind(b"\n", 0, place)
+    return place + 1
+
+
+def _read(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str]) -> _Rows:
+    table, invalid = _arrow(data, dialect, names, chosen)
+    header = int(dialect.has_header)
+    n_rows = table.num_rows + len(invalid)
+    places = np.array([row.number for row in invalid], np.int64) - 1 - header
+    valid = np.delete(np.arange(n_rows), places)
+    heights = np.ones(n_rows + header, np.int64)
+    if data.count(b"\n") != n_rows + header:  # there are line breaks inside quotes
+        whole = table if chosen == names else _arrow(data, dialect, names, names)[0]
+        for column in whole.columns:
+            heights[header + valid] += pc.count_substring(column, "\n").to_numpy()
+        heights[header + places] += [row.text.count("\n") for row in invalid]
+        heights[:header] += data.count(b"\n") - heights.sum()  # what is left is the header's
+    lines = (np.cumsum(heights) - heights)[header:]
+
+    repairs = Counter[str]()
+    table, ordinals, bad = _mended(table, valid, invalid, places, dialect, names, chosen)
+    repairs["empty fields too many dropped"] += table.num_rows - len(valid)
+    empty = np.ones(table.num_rows, bool)
+    for column in table.columns:
+        empty &= pc.equal(column, "").to_numpy()
+    if empty.any():
+        repairs["blank lines skipped"] += int(empty.sum())
+        table, ordinals = table.filter(pa.array(~empty)), ordinals[~empty]
+    bad = [BadRow(int(lines[row.line]), row.reason, row.content) for row in bad]
+    return _Rows(table, lines[ordinals], bad, int(heights[-1]), +repairs)
+
+
+def _mended(
+    table: pa.Table,
+    valid: np.ndarray,
+    invalid: list[Any],
+    places: np.ndarray,
+    dialect: _Dialect,
+    names: list[str],
+    chosen: list[str],
+) -> tuple[pa.Table, np.ndarray, list[BadRow]]:
+    """Takes back in the rows that only have empty fields too many.
+
+    Returns the table, the place of each of its rows among all rows, and what remains bad.
+    """
+    added: list[pa.Table] = []
+    added_at: list[int] = []
+    bad: list[BadRow] = []
+    for row, place in zip(invalid, places.tolist(), strict=True):
+        surplus = row.actual_columns - row.expected_columns
+        ending = dialect.delimiter * max(surplus, 1)
+        if 0 < surplus <= _MAX_SURPLUS and row.text.rstrip("\r").endswith(ending):
+            text = row.text.rstrip("\r")[: -len(ending)] + "\n"
+            plain = _Dialect(dialect.delimiter, dialect.escape, names, has_header=False)
+            one, wrong = _arrow(text.encode(), plain, names, chosen)
+            if not wrong and one.num_rows == 1:
+                added.append(one)
+                added_at.append(place)
+                continue
+        words = "too many" if surplus > 0 else "too few"
+        reason = f"{words} fields ({row.actual_columns} where {row.expected_columns} are expected)"
+        bad.append(BadRow(place, reason, row.text.replace(_STAND_IN, " ")[:_SHOWN]))
+    if not added:
+        return table, valid, bad
+    ordinals = np.concatenate([valid, np.array(added_at, np.int64)])
+    order = np.argsort(ordinals)
+    return pa.concat_tables([table, *added]).take(pa.array(order)), ordinals[order], bad
+
+
+def _arrow(
+    data: bytes, dialect: _Dialect, names: list[str], chosen: list[str], block: int = _BLOCK
+) -> tuple[pa.Table, list[Any]]:
+    import pyarrow.csv as pacsv
+
+    invalid: list[Any] = []
+
+    def keep(row: Any) -> str:
+        invalid.append(row)
+        return "skip"
+
+    try:
+        table = pacsv.read_csv(
+            pa.BufferReader(data),
+            # Only one thread numbers the rows that do not fit.
+            pacsv.ReadOptions(
+                use_threads=False,
+                block_size=min(block, len(data) + 1),
+                column_names=names,
+                skip_rows=0,
+                skip_rows_after_names=int(dialect.has_header),
+            ),
+            pacsv.ParseOptions(
+                delimiter=dialect.delimiter,
+                escape_char=dialect.escape,
+                newlines_in_values=True,
+                ignore_empty_lines=False,
+                invalid_row_handler=keep,
+            ),
+            pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=chosen,
+                check_utf8=False,
+            ),
+        )
+    except pa.ArrowInvalid:
+        if block >= min(len(data) + 1, _MAX_BLOCK):
+            raise
+        return _arrow(data, dialect, names, chosen, _MAX_BLOCK)  # a row longer than a block
+    return table, invalid

@@ -1,0 +1,85 @@
+"""Text in whatever encoding -> UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+
+from crossrec_llm.errors import DataError
+from crossrec_llm.tables.raw import FormatOptions
+
+_SAMPLE = 1 << 16
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# What charset-normalizer may choose from. To it cp1250 and its like look the same as cp1252.
+_LEGACY = ["gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1252"]
+
+
+def as_utf8(data: bytes, label: str, options: FormatOptions) -> tuple[bytes, str, Counter[str]]:
+    """The same text in UTF-8 without byte order mark and NUL; its encoding; repairs by kind.
+
+    Raises
+    ------
+    DataError : `options.encoding` does not exist, or this is no text.
+    """
+    encoding = _encoding(data, label, options)
+    repairs = Counter[str]()
+    if encoding == "utf-8":
+        data = data.removeprefix(codecs.BOM_UTF8)
+    text = data.decode(encoding, "replace")
+    if broken := text.count("�"):
+        repairs[f"characters that are not {encoding} replaced"] += broken
+    if broken or encoding != "utf-8":
+        data = text.encode("utf-8", "replace")
+    if zeros := data.count(b"\0"):
+        data = data.replace(b"\0", b"")
+        repairs["NUL characters removed"] += zeros
+    head = data[:_SAMPLE]
+    if sum(head.count(code) for code in range(32) if code not in (9, 10, 13)) > len(head) / 10:
+        raise DataError("is no text; expected CSV, JSON lines or parquet", source=label)
+    return data, encoding, repairs
+
+
+def _encoding(data: bytes, label: str, options: FormatOptions) -> str:
+    for bom, name in _BOMS.items():
+        if data.startswith(bom):
+            return name
+    if options.encoding:
+        try:
+            return codecs.lookup(options.encoding).name
+        except LookupError as error:
+            raise DataError(
+                f"no encoding is called {options.encoding!r}; correct encoding in the recipe",
+                source=label,
+            ) from error
+    head = data[:_SAMPLE]
+    # Western text written as UTF-16 has a zero in every other byte.
+    for name, high in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
+        if len(head) > 3 and high.count(0) > 0.4 * len(high):
+            return name
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return "utf-8" if _mostly_utf8(data) else _legacy(data)
+    return "utf-8"
+
+
+def _mostly_utf8(data: bytes) -> bool:
+    """Whether only a few of the characters beyond ASCII are broken."""
+    text = data[: 64 * _SAMPLE].decode("utf-8", "replace")
+    broken = text.count("�")
+    other = len(text) - len(text.encode("ascii", "ignore")) - broken
+    return other > 4 * broken
+
+
+def _legacy(data: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    telling = b"\n".join(line for line in data.splitlines() if not line.isascii())[:_SAMPLE]
+    best = from_bytes(telling, cp_isolation=_LEGACY).best()
+    return best.encoding if best is not None else "cp1252"

@@ -1,0 +1,178 @@
+"""A file, whatever it is -> a table of raw columns, with the line of every row.
+
+The content decides what a file is, not its suffix.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from crossrec_llm.errors import DataError
+from crossrec_llm.tables.delimited import read_delimited
+from crossrec_llm.tables.encodings import as_utf8
+from crossrec_llm.tables.jsonlines import read_json
+from crossrec_llm.tables.near import near_matches
+from crossrec_llm.tables.parquet import plain_types, read_parquet
+from crossrec_llm.tables.raw import FREE_BYTES, Choose, FormatOptions, RawTable, too_large
+
+_CHUNK = 1 << 20
+_GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_JSON = re.compile(rb"\s*(\{|\[\s*[\{\]])")
+_FOREIGN = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"%PDF": "a PDF",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zXZ": "packed with xz",
+    b"ARROW1": "an Arrow IPC file",
+    b"SQLite format 3": "an SQLite database",
+}
+
+
+def read_source(source: Any, name: str, options: FormatOptions, choose: Choose = list) -> RawTable:
+    """Reads a path, a pyarrow table, or a pandas / polars frame.
+
+    Parameters
+    ----------
+    name : what a table that has no path is called in messages.
+    choose : which columns are wanted.
+
+    Raises
+    ------
+    DataError : it cannot be read at all.
+    """
+    if not isinstance(source, str | Path):
+        table = plain_types(_from_frame(source, name))
+        return _numbered(name, "table", table.select(choose(table.column_names)))
+    path = Path(source)
+    label = str(path)
+    data = _unpacked(path, options)
+    if not data.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0"):
+        raise DataError("is empty; expected a header line and rows", source=label)
+    for magic, what in _FOREIGN.items():
+        if data.startswith(magic):
+            raise DataError(
+                f"is {what}; save it as CSV, JSON lines or parquet (.gz and .zst are fine)",
+                source=label,
+            )
+    if data.startswith(_PARQUET) or path.name.endswith((".parquet", ".pq")):
+        return _numbered(label, "parquet", read_parquet(data, label, options, choose))
+    data, encoding, repairs = as_utf8(data, label, options)
+    read = read_json if _JSON.match(data) else read_delimited
+    return read(data, label, options, choose, encoding, repairs)
+
+
+def _numbered(source: str, format: str, table: pa.Table) -> RawTable:
+    return RawTable(source, format, table, np.arange(1, table.num_rows + 1, dtype=np.int64))
+
+
+def _from_frame(frame: Any, name: str) -> pa.Table:
+    if isinstance(frame, pa.Table):
+        return frame
+    import narwhals as nw
+
+    try:
+        table = nw.from_native(frame, eager_only=True).to_arrow()
+    except TypeError as error:
+        raise DataError(
+            f"expected a path, a pyarrow table or a pandas / polars frame, not {type(frame)}",
+            source=name,
+        ) from error
+    except pa.ArrowException as error:
+        raise DataError(f"a column mixes types: {error}; make it text", source=name) from error
+    return table
+
+
+
+
+
+def _unpacked(path: Path, options: FormatOptions) -> bytes:
+    label = str(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+            file.seek(0)
+            size = path.stat().st_size
+            if head.startswith(_GZIP):
+                return _bounded(_gunzipped(file, label), size, label, options)
+            if head == _ZSTD:
+                return _bounded(_unzstd(file, label), size, label, options)
+            if size > options.max_bytes:
+                raise too_large(label, options)
+            return file.read()
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except IsADirectoryError as error:
+        inside = sorted(p.name for p in path.iterdir() if p.is_file())[:8]
+        holds = f"it holds {', '.join(inside)}" if inside else "it holds no files"
+        raise DataError(f"is a folder, expected a file; {holds}", source=label) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", source=label) from error
+
+
+def _missing(path: Path) -> DataError:
+    folder = path.parent
+    if not folder.is_dir():
+        return DataError(f"no such file, and no such folder {str(folder)!r}", source=str(path))
+    names = sorted(p.name for p in folder.iterdir())
+    near = near_matches(path.name, names)
+    hint = f"did you mean {', '.join(near)}?" if near else f"nothing in {folder} has a like name"
+    return DataError(f"no such file; {hint}", source=str(path))
+
+
+def _gunzipped(file: BinaryIO, label: str) -> Iterator[bytes]:
+    """The members of a gzip file, a chunk at a time."""
+    unpacker = zlib.decompressobj(31)
+    pending = b""
+    try:
+        while chunk := pending or file.read(_CHUNK):
+            yield unpacker.decompress(chunk, _CHUNK)
+            pending = unpacker.unconsumed_tail
+            if unpacker.eof:
+                pending = unpacker.unused_data.lstrip(b"\0") or file.read(_CHUNK).lstrip(b"\0")
+                if not pending:
+                    return
+                unpacker = zlib.decompressobj(31)
+        yield unpacker.flush()
+    except zlib.error as error:
+        raise DataError(
+            f"the gzip data is damaged ({error}); get the file again", source=label
+        ) from error
+    if not unpacker.eof:
+        raise DataError("the gzip data ends too early; get the file again", source=label)
+
+
+def _unzstd(file: BinaryIO, label: str) -> Iterator[bytes]:
+    import zstandard
+
+    unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+    try:
+        with unpacker.stream_reader(file, read_across_frames=True) as stream:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+    except zstandard.ZstdError as error:
+        raise DataError(
+            f"the zstd data is damaged ({error}); get the file again", source=label
+        ) from error
+
+
+def _bounded(chunks: Iterator[bytes], packed: int, label: str, options: FormatOptions) -> bytes:
+    grown = bytearray()
+    for chunk in chunks:
+        grown += chunk
+        if len(grown) > options.max_bytes:
+            raise too_large(label, options)
+        if len(grown) > FREE_BYTES and len(grown) > packed * options.max_expansion:
+            raise DataError(
+                f"grows more than {options.max_expansion} times when unpacked, like a"
+                " decompression bomb; raise max_expansion in the recipe if it is meant",
+                source=label,
+            )
+    return bytes(grown)
