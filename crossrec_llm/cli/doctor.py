@@ -97,7 +97,8 @@ def _model(recipe: str) -> Iterator[Finding]:
 
     try:
         encoder = Encoder(Recipe.load(recipe).encoder)
-        yield Finding("model", f"{encoder.id}, {encoder.dim} dimensions, weights verified")
+        verified = encoder.fingerprint[:12]
+        yield Finding("model", f"{encoder.id}, {encoder.dim} dimensions, verified ({verified})")
     except CrossrecError as error:
         yield Finding("model", "cannot be used", str(error))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from crossrec_llm.records import Audience, Recommendations
+from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,11 +55,17 @@ def recommendations(answer: Recommendations, title: str, *, explain: bool) -> No
             signals = "  ".join(f"{key} {value:.3f}" for key, value in r.signals.items())
             why.append(f"\n{signals}", "dim")
         price = "" if r.item.price is None else f"{r.item.price:,.2f}"
-        table.add_row(str(r.rank), name, Text(r.category), price, why)
+        table.add_row(str(r.rank), name, Text(_short(r.item.category)), price, why)
     out = console()
     out.print(table)
     for note in (*answer.notes, *([answer.shortfall] if answer.shortfall else [])):
         out.print(Text(f"note: {note}", "yellow"))
+
+
+def _short(category: tuple[str, ...]) -> str:
+    """The ends of a category path; what lies between is left to `--json`."""
+    shown = category if len(category) < 3 else (category[0], "…", category[-1])
+    return CATEGORY_SEPARATOR.join(shown)
 
 
 def audience(answer: Audience) -> None:

@@ -46,7 +46,7 @@ class _Metadata:
         self._values = values
 
     def __getitem__(self, name: str) -> str:
-        return fold(self._values.get(name, ""))
+        return fold(self._values.get(name) or "")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)

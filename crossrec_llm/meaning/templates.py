@@ -153,7 +153,7 @@ class Templates:
         # Items have similar lengths: the right number lies near the proportion.
         count = max(1, len(newest) * tokens.limit // length)
         if fits(count):
-            while fits(count + 1):
+            while count + 1 < len(newest) and fits(count + 1):
                 count += 1
             return last(count)
         count = next((fewer for fewer in range(count - 1, 0, -1) if fits(fewer)), 1)

@@ -157,7 +157,7 @@ class IndexWriter:
         if path.exists() and not path.is_dir():
             raise StoreUnavailable(f"{path}: this is a file; an index is a folder")
         with disk_errors(path):
-            (path / _GENERATIONS).parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(path)
             (path / _GENERATIONS).mkdir(exist_ok=True)
         lock = _take_lock(path)

@@ -195,8 +195,10 @@ def _read(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str]) -
         whole = table if chosen == names else _arrow(data, dialect, names, names)[0]
         for column in whole.columns:
             heights[header + valid] += pc.count_substring(column, "\n").to_numpy()
-        heights[header + places] += [row.text.count("\n") for row in invalid]
-        heights[:header] += data.count(b"\n") - heights.sum()  # what is left is the header's
+        heights[header + places] += np.array([row.text.count("\n") for row in invalid], np.int64)
+        surplus = int(heights.sum()) - data.count(b"\n")
+        heights[-1] -= max(surplus, 0)  # an open quote takes the end of the last line in
+        heights[:header] += max(-surplus, 0)  # what is left is the header's
     lines = (np.cumsum(heights) - heights)[header:]
 
     repairs = Counter[str]()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 
+import numpy as np
+
 from crossrec_llm.errors import DataError
 from crossrec_llm.tables.raw import FormatOptions
 
@@ -78,8 +80,13 @@ def _mostly_utf8(data: bytes) -> bool:
 
 
 def _legacy(data: bytes) -> str:
+    """Western when most bytes beyond ASCII stand alone, as accents do; else what fits best."""
+    telling = b"\n".join(line for line in data.splitlines() if not line.isascii())[:_SAMPLE]
+    high = np.concatenate([[False], np.frombuffer(telling, np.uint8) > 0x7F, [False]])
+    alone = high[1:-1] & ~high[:-2] & ~high[2:]
+    if 2 * alone.sum() > high.sum():
+        return "cp1252"
     from charset_normalizer import from_bytes
 
-    telling = b"\n".join(line for line in data.splitlines() if not line.isascii())[:_SAMPLE]
     best = from_bytes(telling, cp_isolation=_LEGACY).best()
     return best.encoding if best is not None else "cp1252"

@@ -1,0 +1,245 @@
+"""What reading found: mapping, dialect, repairs, rejects, suspicious texts; every row accounted."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from crossrec_llm.errors import DataError
+
+EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One rejected row."""
+
+    source: str
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A kind of suspicious text: how many rows, and the first ids."""
+
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """One source. rows_read == kept + merged + rejected, always.
+
+    Attributes
+    ----------
+    columns : our name -> their columns; unused : the others (metadata, for items).
+    repairs, rejects : kind or reason -> count.
+    """
+
+    source: str
+    format: str
+    encoding: str
+    delimiter: str
+    columns: Mapping[str, tuple[str, ...]]
+    unused: tuple[str, ...]
+    rows_read: int
+    kept: int
+    merged: int
+    rejected: int
+    repairs: Mapping[str, int]
+    rejects: Mapping[str, int]
+    examples: tuple[Reject, ...]
+
+    def __post_init__(self) -> None:
+        total = self.kept + self.merged + self.rejected
+        if self.rows_read != total or self.rejected != sum(self.rejects.values()):
+            raise AssertionError(
+                f"{self.source}: {self.rows_read} rows read, but {self.kept} kept + {self.merged}"
+                f" merged + {self.rejected} rejected; this is a bug"
+            )
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """All sources of one table ("items" or "interactions").
+
+    Attributes
+    ----------
+    conflicts : merged rows that said something else than the row they were merged into.
+    conflict_examples : ids of such items.
+    suspicious : texts to look at; they were kept as they are.
+    notes : anything else worth knowing, in words.
+    """
+
+    name: str
+    sources: tuple[SourceReport, ...]
+    conflicts: int = 0
+    conflict_examples: tuple[str, ...] = ()
+    suspicious: tuple[Suspicion, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(source, name) for source in self.sources)
+
+    @property
+    def rows_read(self) -> int:
+        return self._sum("rows_read")
+
+    @property
+    def kept(self) -> int:
+        return self._sum("kept")
+
+    @property
+    def merged(self) -> int:
+        return self._sum("merged")
+
+    @property
+    def rejected(self) -> int:
+        return self._sum("rejected")
+
+    @property
+    def repaired(self) -> int:
+        """All repairs of all kinds."""
+        return sum(sum(source.repairs.values()) for source in self.sources)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `read_tables` found; `lines` is for people, `to_dict` for programs."""
+
+    items: TableReport
+    interactions: TableReport | None = None
+
+    @property
+    def tables(self) -> tuple[TableReport, ...]:
+        return (self.items,) if self.interactions is None else (self.items, self.interactions)
+
+    @property
+    def rejected(self) -> int:
+        return sum(table.rejected for table in self.tables)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            table.name: {
+                "rows_read": table.rows_read,
+                "kept": table.kept,
+                "merged": table.merged,
+                "rejected": table.rejected,
+                **asdict(table),
+            }
+            for table in self.tables
+        }
+
+    def lines(self) -> list[str]:
+        """The report as lines of text, readable by a person."""
+        return [line for table in self.tables for line in _table_lines(table)]
+
+
+def _table_lines(table: TableReport) -> list[str]:
+    lines = [f"{table.name}: {_account(table)}"]
+    for source in table.sources:
+        lines += _source_lines(source, alone=len(table.sources) == 1)
+    if table.conflicts:
+        lines.append(
+            f"  {table.conflicts:,} merged rows contradict the first of their id, which was kept:"
+            f" {', '.join(table.conflict_examples)}"
+        )
+    lines += [
+        f"  suspicious, kept as they are: {s.count:,} with {s.kind} ({', '.join(s.examples)})"
+        for s in table.suspicious
+    ]
+    return lines + [f"  note: {note}" for note in table.notes]
+
+
+def _account(part: TableReport | SourceReport) -> str:
+    return (
+        f"{part.rows_read:,} rows read = {part.kept:,} kept + {part.merged:,} merged"
+        f" + {part.rejected:,} rejected"
+    )
+
+
+def _source_lines(source: SourceReport, *, alone: bool) -> list[str]:
+    how = [source.format]
+    if source.encoding:
+        how.append(source.encoding)
+    if source.delimiter:
+        how.append(f"delimiter {source.delimiter!r}")
+    lines = [f"  {source.source} ({', '.join(how)})" + ("" if alone else f": {_account(source)}")]
+    mapping = (f"{ours} <- {' + '.join(theirs)}" for ours, theirs in source.columns.items())
+    lines.append(f"    columns: {', '.join(mapping)}")
+    if source.unused:
+        shown = ", ".join(source.unused[:10]) + (" ..." if len(source.unused) > 10 else "")
+        lines.append(f"    other columns: {shown}")
+    lines += [f"    repaired {n:,}: {kind}" for kind, n in source.repairs.items()]
+    for reason, n in source.rejects.items():
+        at = [str(reject.line) for reject in source.examples if reject.reason == reason]
+        place = "line" if source.encoding else "row"
+        lines.append(f"    rejected {n:,}: {reason} ({place} {', '.join(at)})")
+    return lines
+
+
+class RejectLog:
+    """Counts rejects, keeps the first of each reason, and writes all of them to a CSV file.
+
+    The file has the columns source, line, reason, content. Used as a context manager.
+
+    Raises
+    ------
+    DataError : the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        self.counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self.examples: dict[str, list[Reject]] = defaultdict(list)
+
+    def __enter__(self) -> RejectLog:
+        if self._path is not None:
+            try:
+                # Characters that no encoding takes must not stop the report of a damaged row.
+                self._file = Path(self._path).open(
+                    "w", encoding="utf-8", errors="backslashreplace", newline=""
+                )
+            except OSError as error:
+                raise DataError(
+                    f"the rejects cannot be written there: {error.strerror}",
+                    source=str(self._path),
+                ) from error
+            csv.writer(self._file).writerow(("source", "line", "reason", "content"))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(
+        self,
+        source: str,
+        reason: str,
+        lines: Sequence[int],
+        contents: Callable[[], Sequence[str]],
+    ) -> None:
+        """Rejects the rows at `lines`; `contents` is only called when a file is written."""
+        seen = self.counts[source][reason]
+        self.counts[source][reason] += len(lines)
+        self.examples[source] += [
+            Reject(source, int(line), reason) for line in lines[: max(EXAMPLES - seen, 0)]
+        ]
+        if self._file is not None:
+            rows = zip(lines, contents(), strict=True)
+            csv.writer(self._file).writerows(
+                (source, int(line), reason, content) for line, content in rows
+            )
