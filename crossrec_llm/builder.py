@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,7 @@ def build(
         )
         clock.step("record")
         writer.ledger.replace(tables.catalogue.table, tables.events, progress=progress)
+        recipe = replace(recipe, histories=recipe.histories.fitted(tables.events))
 
         clock.step("encode")
         catalogue = tables.catalogue
@@ -141,8 +142,9 @@ def build(
         clock.step("publish")
         counts = {"items": len(catalogue), "users": len(users.ids), "events": len(tables.events)}
         published = writer.publish(draft, counts)
-        with open_chroma(recipe, published) as chroma:
-            chroma.keep(writer.prefixes)
+        if recipe.store.url:
+            with open_chroma(recipe, published) as chroma:
+                chroma.keep(writer.prefixes)
     return BuildReport(
         index=str(index),
         generation=published.name,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA, Catalogue, Histories, HistoryOptions
 
 N_ITEMS = 12

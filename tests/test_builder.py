@@ -129,7 +129,7 @@ def test_an_unreachable_item_stops_the_build_and_keeps_the_old(shop_files, tmp_p
 def test_bad_input_is_named_before_anything_is_made(shop_files, tmp_path):
     with pytest.raises(RecipeError, match="nosuch"):
         build(shop_files / "items.csv", index=tmp_path / "index", recipe="nosuch")
-    with pytest.raises(DataError, match="missing.csv"):
+    with pytest.raises(DataError, match=r"missing\.csv"):
         build(tmp_path / "missing.csv", index=tmp_path / "index")
     assert not (tmp_path / "index").exists()
 

@@ -18,13 +18,14 @@ from crossrec_llm.store import ExactSearch, Search
 class SearchOptions:
     """When the vector index is asked, and when every passing row is scanned.
 
-    exact_below : scan when no more rows than this pass the filter; exact, and at this size as
-        fast as the index.
+    exact_below : scan when no more rows than this pass the filter. A scan misses nothing, gives
+        the same answer after every build (Chroma builds its graph in a random order), and up to
+        about this size it is no slower.
     overfetch : ask the index for at most this many neighbours; beyond it a scan is cheaper.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    exact_below: Annotated[int, Ge(0)] = 20_000
+    exact_below: Annotated[int, Ge(0)] = 100_000
     overfetch: Annotated[int, Ge(1)] = 2_000
 
 

@@ -1,14 +1,36 @@
 """What users bring: their files, cleaned, as a catalogue of items and users' histories."""
 
 from crossrec_llm.tables.catalogue import ITEMS_SCHEMA, Catalogue
+from crossrec_llm.tables.cleaning import CleaningOptions
+from crossrec_llm.tables.columns import EventColumns, ItemColumns
+from crossrec_llm.tables.events import BotOptions
+from crossrec_llm.tables.fingerprint import fingerprint_inputs
 from crossrec_llm.tables.histories import EVENTS_SCHEMA, Histories, HistoryOptions
 from crossrec_llm.tables.near import near_matches
+from crossrec_llm.tables.raw import FormatOptions
+from crossrec_llm.tables.reading import Inputs, Tables, TablesOptions, read_tables
+from crossrec_llm.tables.report import Reject, Report, SourceReport, Suspicion, TableReport
 
 __all__ = [
     "EVENTS_SCHEMA",
     "ITEMS_SCHEMA",
+    "BotOptions",
     "Catalogue",
+    "CleaningOptions",
+    "EventColumns",
+    "FormatOptions",
     "Histories",
     "HistoryOptions",
+    "Inputs",
+    "ItemColumns",
+    "Reject",
+    "Report",
+    "SourceReport",
+    "Suspicion",
+    "TableReport",
+    "Tables",
+    "TablesOptions",
+    "fingerprint_inputs",
     "near_matches",
+    "read_tables",
 ]

@@ -29,8 +29,8 @@ ITEMS_SCHEMA = pa.schema(
         ("metadata", pa.string()),
     ]
 )
-"""One row an item. Strings are never null ("" = none); price and added (epoch seconds, UTC) are null
-when unknown; metadata is a JSON object of the other columns, values as text."""
+"""One row an item. Strings are never null ("" = none); price and added (epoch seconds, UTC) are
+null when unknown; metadata is a JSON object of the other columns, values as text."""
 
 _PART = "\x1f"  # joins the parts of a category path; control characters are cleaned out of them
 _BATCH = 65_536
@@ -124,8 +124,9 @@ class Catalogue:
             item_ids = item_ids.combine_chunks()
         if isinstance(item_ids, pa.DictionaryArray):
             codes = item_ids.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-            # One more, at the end, for the code -1 of a null.
-            return np.append(self.rows(item_ids.dictionary), -1)[codes]
+            # The one more at the end is for the code -1 of a null.
+            known = np.append(self.rows(item_ids.dictionary.to_pylist()), -1)
+            return np.asarray(known[codes])
         if isinstance(item_ids, pa.Array):
             if len(item_ids) > 10_000:
                 return self.rows(item_ids.dictionary_encode())
@@ -167,7 +168,9 @@ class Catalogue:
         """The distinct category paths, and (n,) int32 which of them an item has."""
         joined = pc.binary_join(self.table["category"], _PART).combine_chunks()
         encoded = joined.dictionary_encode()
-        paths = [tuple(path.split(_PART)) if path else () for path in encoded.dictionary.to_pylist()]
+        paths = [
+            tuple(path.split(_PART)) if path else () for path in encoded.dictionary.to_pylist()
+        ]
         return paths, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
 
     @cached_property
@@ -206,7 +209,9 @@ class Catalogue:
             hit = np.array([p[:n] == wanted for p in self._folded_paths], bool)
             if hit.any():
                 return np.asarray(hit[self._paths[1]])
-        known = {CATEGORY_SEPARATOR.join(p[:n]) for p in self._paths[0] for n in range(1, len(p) + 1)}
+        known = {
+            CATEGORY_SEPARATOR.join(p[:n]) for p in self._paths[0] for n in range(1, len(p) + 1)
+        }
         near = near_matches(path, sorted(known))
         hint = near or [name for name in self.top_names if name][:8]
         raise QueryError(
@@ -218,7 +223,9 @@ class Catalogue:
     def _brands(self) -> tuple[dict[str, int], np.ndarray]:
         encoded = self.table["brand"].combine_chunks().dictionary_encode()
         place: dict[str, int] = {}
-        folded = [place.setdefault(b.casefold(), len(place)) for b in encoded.dictionary.to_pylist()]
+        folded = [
+            place.setdefault(b.casefold(), len(place)) for b in encoded.dictionary.to_pylist()
+        ]
         codes = encoded.indices.to_numpy(zero_copy_only=False)
         return place, np.array(folded, np.int32)[codes]
 

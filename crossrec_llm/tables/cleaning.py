@@ -6,9 +6,9 @@ import html
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from annotated_types import Ge
 
 from crossrec_llm.tables.values import DateOrder
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _UNCLEAN = r"[<&\x00-\x1f\x7f]|[^\x00-\x7f]|^\s|\s$|\s\s"
 
 
-def clean_texts(texts: pa.Array, max_text: int, repairs: Counter[str]) -> pa.Array:
+def clean_texts(
+    texts: pa.Array, max_text: int, repairs: Counter[str], *, empty_words: bool = True
+) -> pa.Array:
     """Texts without markup, control characters and surplus space, in NFC; "" for a missing one.
 
     Parameters
@@ -59,6 +63,7 @@ def clean_texts(texts: pa.Array, max_text: int, repairs: Counter[str]) -> pa.Arr
     texts : string array, nulls allowed.
     max_text : longer ones are cut to this many characters.
     repairs : counts are added to it, by kind.
+    empty_words : whether a lone "null", "nan", "n/a" ... is a missing text.
     """
     texts = texts.fill_null("")
     long = pc.greater(pc.binary_length(texts), max_text)
@@ -66,8 +71,8 @@ def clean_texts(texts: pa.Array, max_text: int, repairs: Counter[str]) -> pa.Arr
         cut = pc.utf8_slice_codeunits(texts, 0, max_text)
         repairs["long texts cut"] += pc.sum(pc.not_equal(cut, texts)).as_py()
         texts = cut
-    missing = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(_MISSING)))
-    if n := pc.sum(missing).as_py():
+    missing = _says_nothing(texts)
+    if empty_words and (n := pc.sum(missing).as_py()):
         repairs['words for "nothing" emptied'] += n
         texts = pc.if_else(missing, "", texts)
     unclean = pc.match_substring_regex(texts, _UNCLEAN)
@@ -76,6 +81,10 @@ def clean_texts(texts: pa.Array, max_text: int, repairs: Counter[str]) -> pa.Arr
         return texts
     cleaned = pa.array([_clean(text, repairs) for text in dirty.to_pylist()], pa.string())
     return pc.replace_with_mask(texts, unclean, cleaned)
+
+
+def _says_nothing(texts: pa.Array) -> pa.BooleanArray:
+    return pc.is_in(pc.utf8_lower(texts), pa.array(sorted(_MISSING)))
 
 
 def _clean(text: str, repairs: Counter[str]) -> str:
@@ -122,7 +131,9 @@ _INSTRUCTIONS = (
     r"assistant|language model|chatbot))\b|\b(?:always|must) (?:recommend|rank) (?:this|it)\b"
     r"|<\|im_start\|>|\[/?INST\]|<\|(?:system|user|assistant)\|>"
 )
-_MARKUP = r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>|&[a-zA-Z]{2,8};|&#\d+;|\{\{[^}]*\}\}|\{%[^%]*%\}"
+_MARKUP = (
+    r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*)?/?>|&[a-zA-Z]{2,8};|&#\d+;|\{\{[^}]*\}\}|\{%[^%]*%\}"
+)
 _WORD = re.compile(r"\w{4,}")
 _STUFFED_WORDS = 12
 _STUFFED_TIMES = 6
@@ -132,15 +143,17 @@ def suspicious(texts: pa.Array) -> dict[str, np.ndarray]:
     """Kind -> (m,) positions of texts that look like it, in ascending order.
 
     "instructions" (to a language model), "markup" (left over after cleaning), "stuffing" (one word
-    at least six times and in a quarter of a text of a dozen words).
+    at least six times, and a quarter of a text of a dozen words), a word for "nothing" as a title.
     """
     found = {
         "instructions": _positions(pc.match_substring_regex(texts, _INSTRUCTIONS)),
+        'a word for "nothing"': _positions(_says_nothing(texts)),
         "markup": _positions(pc.match_substring_regex(texts, _MARKUP)),
     }
     long = _positions(pc.greater(pc.binary_length(texts), 5 * _STUFFED_WORDS))
     stuffed = [
-        at for at, text in zip(long.tolist(), texts.take(pa.array(long)).to_pylist(), strict=True)
+        at
+        for at, text in zip(long.tolist(), texts.take(pa.array(long)).to_pylist(), strict=True)
         if _is_stuffed(text)
     ]
     found["stuffing"] = np.array(stuffed, np.int64)
@@ -159,7 +172,7 @@ def _is_stuffed(text: str) -> bool:
     return top >= _STUFFED_TIMES and 4 * top >= len(words)
 
 
-def mapped(texts: pa.Array, parse: Callable[[list[str]], dict[str, object]]) -> list[object]:
+def mapped(texts: pa.Array, parse: Callable[[list[str]], Mapping[str, T]]) -> list[T]:
     """Parses each distinct text once; one value a row."""
     encoded = texts.dictionary_encode()
     distinct = encoded.dictionary.to_pylist()
@@ -212,9 +225,3 @@ def clean_ids(column: pa.Array | pa.ChunkedArray, repairs: Counter[str]) -> pa.A
         repairs["ids written as decimals"] += pc.sum(filled).as_py()
         stripped = pc.replace_substring_regex(stripped, r"\.0$", "")
     return stripped
-
-
-def count(repairs: Counter[str], kind: str, flags: Iterable[bool]) -> None:
-    """Adds the number of true flags, if there are any."""
-    if n := int(np.count_nonzero(np.fromiter(flags, bool))):
-        repairs[kind] += n

@@ -50,8 +50,8 @@ _EVENT_NAMES: Mapping[str, str] = {
         recommended value quantity qty count units play_count lineitem_quantity weight hours""",
 }
 RATINGS = frozenset(
-    "rating stars overall score rate reviewscore myrating ratingscore isrecommended recommended"
-    .split()
+    """rating stars overall score rate reviewscore myrating ratingscore isrecommended
+    recommended""".split()
 )
 """Value columns (as `plain` writes them) that say how much somebody liked an item."""
 
@@ -106,15 +106,13 @@ class ColumnMap:
 
 def plain(name: str) -> str:
     """A column name as it is compared: "user_id:token", "userId" and "User ID" are one."""
-    name = name.strip().removeprefix("﻿").rsplit(":", 1)
-    kind = name[1] if len(name) == 2 else ""
-    stem = name[0] if kind in ("token", "float", "token_seq", "float_seq") else ":".join(name)
+    stem, _, kind = name.strip().rpartition(":")
+    if kind not in ("token", "token_seq", "float", "float_seq"):
+        stem = name
     return "".join(char for char in stem.casefold() if char.isalnum())
 
 
-def map_columns(
-    names: Sequence[str], wanted: ItemColumns | EventColumns, source: str
-) -> ColumnMap:
+def map_columns(names: Sequence[str], wanted: ItemColumns | EventColumns, source: str) -> ColumnMap:
     """Finds our columns among `names`.
 
     Raises

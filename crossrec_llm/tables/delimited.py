@@ -89,7 +89,9 @@ def _dialect(data: bytes, label: str, options: FormatOptions) -> _Dialect:
         head = head[: cut + 1]
     sample = head.decode("utf-8", "replace")
     first = sample.split("\n", 1)[0]
-    candidates = [options.delimiter] if options.delimiter else [d for d in _DELIMITERS if d in first]
+    candidates = (
+        [options.delimiter] if options.delimiter else [d for d in _DELIMITERS if d in first]
+    )
     best: tuple[float, int, int] = (-1.0, 0, 0)
     found = _Dialect(options.delimiter or ",", False, [first.strip("\r\n")], True)
     for place, delimiter in enumerate(candidates):
@@ -164,11 +166,14 @@ def _parsed(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str])
     """All rows; a quote that is never closed is removed, or it would swallow the rest."""
     if not data.endswith(b"\n"):
         data += b"\n"
-    for mended in range(_MAX_STRAY + 1):
+    mended = 0
+    while True:
         rows = _read(data, dialect, names, chosen)
         start = _last_lines(data, rows.last_height)
-        if rows.last_height == 1 or data[start:].count(b'"') % 2 == 0:
+        closed = rows.last_height == 1 or data[start:].count(b'"') % 2 == 0
+        if closed or mended == _MAX_STRAY:
             break
+        mended += 1
         end = data.index(b"\n", start)
         data = data[:start] + data[start:end].replace(b'"', b"") + data[end:]
     if mended:

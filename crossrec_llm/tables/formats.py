@@ -49,7 +49,7 @@ def read_source(source: Any, name: str, options: FormatOptions, choose: Choose =
     DataError : it cannot be read at all.
     """
     if not isinstance(source, str | Path):
-        table = plain_types(_from_frame(source, name))
+        table = plain_types(from_frame(source, name))
         return _numbered(name, "table", table.select(choose(table.column_names)))
     path = Path(source)
     label = str(path)
@@ -73,7 +73,7 @@ def _numbered(source: str, format: str, table: pa.Table) -> RawTable:
     return RawTable(source, format, table, np.arange(1, table.num_rows + 1, dtype=np.int64))
 
 
-def _from_frame(frame: Any, name: str) -> pa.Table:
+def from_frame(frame: Any, name: str) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     import narwhals as nw
@@ -88,9 +88,6 @@ def _from_frame(frame: Any, name: str) -> pa.Table:
     except pa.ArrowException as error:
         raise DataError(f"a column mixes types: {error}; make it text", source=name) from error
     return table
-
-
-
 
 
 def _unpacked(path: Path, options: FormatOptions) -> bytes:

@@ -120,7 +120,7 @@ class Histories:
         """Merges events (EVENTS_SCHEMA); those on unknown items are left out."""
         rows = catalogue.rows(events["item_id"])
         weights = _event_weights(events, options)
-        users, names = _ranked(events["user_id"])
+        users, names = ranked(events["user_id"])
         times = np.asarray(events["timestamp"].to_numpy(), np.float64)
         keep = (rows >= 0) & (weights != 0)
         if not keep.all():
@@ -168,15 +168,15 @@ def _plain(event: str) -> str:
     return event.strip().lower().replace(" ", "_").replace("-", "_")
 
 
-def _encoded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+def encoded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     """(n,) int64 codes and the distinct values they stand for; the column has no nulls."""
     encoded = column.combine_chunks().dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary
 
 
-def _ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+def ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     """(n,) int64 rank of each value, and the distinct values, sorted."""
-    codes, values = _encoded(column)
+    codes, values = encoded(column)
     order = pc.sort_indices(values).to_numpy()
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
@@ -185,7 +185,7 @@ def _ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
 
 def _event_weights(events: pa.Table, options: HistoryOptions) -> np.ndarray:
     """(n,) float64 signed weight of each event; events without a name weigh 1."""
-    codes, names = _encoded(events["event"])
+    codes, names = encoded(events["event"])
     listed = names.to_pylist()
     weights = np.array([options.weight(name) if name else 1.0 for name in listed], np.float64)
     result: np.ndarray = weights[codes]

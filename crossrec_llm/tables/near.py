@@ -51,7 +51,9 @@ def _candidates(wanted: str, names: pa.Array | pa.ChunkedArray) -> list[str]:
         hits = names.filter(test(names, piece, ignore_case=True))
         # Evenly over all hits: the first ones alone would favour the start of the file.
         step = max(1, len(hits) // _CANDIDATES)
-        found.update(dict.fromkeys(hits.take(pa.array(range(0, len(hits), step))).to_pylist()))
+        found.update(
+            dict.fromkeys(hits.take(pa.array(range(0, len(hits), step), pa.int64())).to_pylist())
+        )
         if len(found) >= _CANDIDATES:
             break
     return list(found)

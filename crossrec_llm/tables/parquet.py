@@ -24,9 +24,7 @@ def read_parquet(data: bytes, label: str, options: FormatOptions, choose: Choose
         _check_claims(meta, len(data), label, options)
         # Repeated long values stay one value until their size is known.
         texts = [
-            f.name
-            for f in schema
-            if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+            f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
         ]
         table = pq.read_table(pa.BufferReader(data), columns=wanted, read_dictionary=texts)
         if sum(_decoded_bytes(column) for column in table.columns) > options.max_bytes:

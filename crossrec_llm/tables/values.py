@@ -209,7 +209,9 @@ def parse_times(column: pa.Array | pa.ChunkedArray, order: DateOrder = "auto") -
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        micros = column.cast(pa.timestamp("us", "UTC" if getattr(kind, "tz", None) else None), False)
+        micros = column.cast(
+            pa.timestamp("us", "UTC" if getattr(kind, "tz", None) else None), False
+        )
         return _number(micros.cast(pa.int64())) / 1e6
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _scaled(_number(column))
@@ -218,7 +220,7 @@ def parse_times(column: pa.Array | pa.ChunkedArray, order: DateOrder = "auto") -
     encoded = column.dictionary_encode()
     values = _text_times(pc.utf8_trim_whitespace(encoded.dictionary), order)
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return np.append(values, np.nan)[codes]
+    return np.asarray(np.append(values, np.nan)[codes])
 
 
 def _number(column: pa.Array) -> np.ndarray:
@@ -292,7 +294,9 @@ def _zone(zones: pa.Array) -> np.ndarray:
     """(n,) float64 seconds east of UTC."""
     digits = pc.replace_substring_regex(zones, r"^[+-](\d{2}):?(\d{2})?$", r"\1\2")
     offset = pc.match_substring_regex(zones, r"^[+-]")
-    padded = pc.if_else(pc.equal(pc.utf8_length(digits), 2), pc.binary_join_element_wise(digits, "00", ""), digits)
+    padded = pc.if_else(
+        pc.equal(pc.utf8_length(digits), 2), pc.binary_join_element_wise(digits, "00", ""), digits
+    )
     clock = _number(pc.if_else(offset, padded, "0"))
     sign = np.where(pc.starts_with(zones, "-").to_numpy(zero_copy_only=False), -1.0, 1.0)
-    return sign * (clock // 100 * 3600 + clock % 100 * 60)
+    return np.asarray(sign * (clock // 100 * 3600 + clock % 100 * 60))

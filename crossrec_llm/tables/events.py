@@ -1,0 +1,196 @@
+"""Interactions sources -> one table of EVENTS_SCHEMA: known items, no bots, no repetition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from annotated_types import Ge
+
+from crossrec_llm.tables.catalogue import Catalogue
+from crossrec_llm.tables.cleaning import CleaningOptions, as_text, clean_ids
+from crossrec_llm.tables.columns import RATINGS, ColumnMap, plain
+from crossrec_llm.tables.histories import EVENTS_SCHEMA, RATING, encoded, ranked
+from crossrec_llm.tables.items import reject_rows, times
+from crossrec_llm.tables.raw import RawTable
+from crossrec_llm.tables.report import RejectLog
+from crossrec_llm.tables.values import parse_available
+
+_DAY = 86_400
+_REAL_TIME = 315_532_800  # 1980: smaller timestamps are positions in a history, not times
+
+
+@dataclass(frozen=True)
+class BotOptions:
+    """Which users count as bots; all their events are rejected.
+
+    Parameters
+    ----------
+    per_day : more events than this on any one day (UTC).
+    in_all : more events than this altogether.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    per_day: Annotated[int, Ge(1)] = 2_000
+    in_all: Annotated[int, Ge(1)] = 100_000
+
+
+def clean_events(
+    raw: RawTable, columns: ColumnMap, options: CleaningOptions, prefixes: tuple[str, str]
+) -> pa.Table:
+    """The rows of one source in EVENTS_SCHEMA, in order, nothing left out.
+
+    Without an event column, a column of ratings makes every event a "rating".
+    """
+    n = raw.table.num_rows
+    ids = []
+    for name, prefix in zip(("user_id", "item_id"), prefixes, strict=True):
+        column = clean_ids(raw.table[columns.columns[name][0]], raw.repairs)
+        if prefix:
+            named = pc.binary_join_element_wise(prefix, column, ":")
+            column = pc.if_else(pc.equal(column, ""), column, named)
+        ids.append(column)
+    value, event = columns.one("value"), columns.one("event")
+    if event is not None:
+        events = pc.utf8_trim_whitespace(as_text(raw.table[event]).fill_null(""))
+    else:
+        rated = value is not None and plain(value) in RATINGS
+        events = pa.repeat(RATING if rated else "", n)
+    columns_ = [
+        *ids,
+        times(raw, columns.one("timestamp"), options),
+        events,
+        _values(raw, value),
+    ]
+    return pa.table(columns_, schema=EVENTS_SCHEMA)
+
+
+def _values(raw: RawTable, theirs: str | None) -> pa.Array:
+    if theirs is None:
+        return pa.nulls(raw.table.num_rows, pa.float64())
+    column = raw.table[theirs].combine_chunks()
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    if not (pa.types.is_string(kind) or pa.types.is_nested(kind)):
+        numbers = column.cast(pa.float64(), safe=False)
+        return pc.if_else(pc.is_finite(numbers), numbers, None)
+    texts = pc.utf8_trim_whitespace(as_text(column).fill_null(""))
+    distinct = texts.dictionary_encode()
+    parsed = pa.array([_value(text) for text in distinct.dictionary.to_pylist()], pa.float64())
+    numbers = parsed.take(distinct.indices)
+    if lost := pc.sum(pc.and_(pc.not_equal(texts, ""), pc.is_null(numbers))).as_py():
+        raw.repairs["values not understood"] += lost
+    return numbers
+
+
+def _value(text: str) -> float | None:
+    try:
+        number = float(text.replace(",", ".") if text.count(",") == 1 else text)
+        return number if np.isfinite(number) else None
+    except ValueError:
+        answer = parse_available(text)
+        return None if answer is None else float(answer)
+
+
+def select_events(
+    parts: Sequence[pa.Table],
+    raws: Sequence[RawTable],
+    catalogue: Catalogue,
+    options: CleaningOptions,
+    bots: BotOptions,
+    log: RejectLog,
+) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """Rejects what cannot be used, and merges what is said twice.
+
+    Events with the same user, item, timestamp and name are one; their values are added up, but of
+    ratings the last counts.
+
+    Returns
+    -------
+    events : EVENTS_SCHEMA, by user, then time (unknown first), then file order.
+    kept, merged : (sources,) int64 rows of each source.
+    """
+    table = pa.concat_tables(parts).combine_chunks()
+    source = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
+    starts = np.cumsum([0, *(part.num_rows for part in parts)])
+    users, user_names = ranked(table["user_id"])
+    rows = catalogue.rows(table["item_id"])
+    clock = np.asarray(table["timestamp"].to_numpy(), np.float64)
+    open_ = np.ones(table.num_rows, bool)
+
+    def reject(mask: np.ndarray, reason: str) -> None:
+        mask = mask & open_
+        if mask.any():
+            for i, raw in enumerate(raws):
+                reject_rows(raw, mask[starts[i] : starts[i + 1]], reason, log)
+            open_[mask] = False
+
+    for name in ("user", "item"):
+        ids = table[f"{name}_id"]
+        reject(pc.equal(ids, "").to_numpy(), f"empty {name} id")
+        long = pc.greater(pc.utf8_length(ids), options.max_id).to_numpy()
+        reject(long, f"{name} id of more than {options.max_id:,} characters")
+    reject(_bots(users, clock, open_, len(user_names), bots), "bot")
+    reject(rows < 0, "unknown item")
+
+    kept, values, merged = _merged(table, users, rows, clock, np.flatnonzero(open_))
+    order = np.lexsort((kept, np.nan_to_num(clock[kept], nan=-np.inf), users[kept]))
+    kept = kept[order]
+    events = table.take(pa.array(kept))
+    at = EVENTS_SCHEMA.get_field_index("value")
+    known = pa.array(values[order], pa.float64(), from_pandas=True)
+    n = len(parts)
+    return (
+        events.set_column(at, EVENTS_SCHEMA.field(at), known),
+        np.bincount(source[kept], minlength=n),
+        np.bincount(source[merged], minlength=n),
+    )
+
+
+def _bots(
+    users: np.ndarray, clock: np.ndarray, open_: np.ndarray, n_users: int, options: BotOptions
+) -> np.ndarray:
+    """(n,) bool events of users that behave like bots."""
+    counted = users[open_]
+    bot = np.bincount(counted, minlength=n_users) > options.in_all
+    times_ = clock[open_]
+    real = times_ >= _REAL_TIME
+    if real.any():
+        days = (times_[real] // _DAY).astype(np.int64)
+        first, span = days.min(), np.int64(days.max() - days.min() + 1)
+        day_of_user, sizes = np.unique(counted[real] * span + days - first, return_counts=True)
+        bot[day_of_user[sizes > options.per_day] // span] = True
+    return np.asarray(bot[users])
+
+
+def _merged(
+    table: pa.Table, users: np.ndarray, rows: np.ndarray, clock: np.ndarray, open_: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The row that stands for each distinct event, its value, and the rows merged into them."""
+    names_of, names = encoded(table["event"])
+    values = np.asarray(table["value"].to_numpy(), np.float64)
+    thing = rows[open_] * len(names) + names_of[open_]
+    when = np.nan_to_num(clock[open_], nan=-np.inf)
+    who = users[open_]
+    order = np.lexsort((thing, when, who))  # stable: file order within equal events
+    new = np.ones(len(order), bool)
+    for key in (thing, when, who):
+        key = key[order]
+        new[1:] &= key[1:] == key[:-1]
+    new[1:] = ~new[1:]
+    begin = np.flatnonzero(new)
+    ordered = open_[order]
+    kept, merged = ordered[begin], ordered[~new]
+    if not len(merged):
+        return kept, values[kept], merged
+    last = ordered[np.append(begin[1:], len(ordered)) - 1]
+    amounts = values[ordered]
+    summed = np.add.reduceat(np.nan_to_num(amounts), begin)
+    some = np.logical_or.reduceat(~np.isnan(amounts), begin)
+    is_rating = np.array([name.casefold() == RATING for name in names.to_pylist()])[names_of[kept]]
+    return kept, np.where(is_rating, values[last], np.where(some, summed, np.nan)), merged

@@ -1,0 +1,50 @@
+"""Whether inputs are the same as last time."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from crossrec_llm.tables.formats import from_frame, read_source
+from crossrec_llm.tables.raw import FormatOptions
+
+
+def fingerprint_inputs(*tables: Any) -> str:
+    """Sha256 over the content of files and frames, in the order they are given.
+
+    Parameters
+    ----------
+    tables : for each table a source, a list of them, or None.
+
+    Raises
+    ------
+    DataError : a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for table in tables:
+        sources = [] if table is None else table if isinstance(table, list | tuple) else [table]
+        digest.update(f"{len(sources)} sources".encode())
+        for source in sources:
+            digest.update(_content(source))
+    return digest.hexdigest()
+
+
+def _content(source: Any) -> bytes:
+    if not isinstance(source, str | Path):
+        return _arrow_hash(from_frame(source, "table"))
+    try:
+        with Path(source).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError:
+        read_source(source, str(source), FormatOptions())  # says what is wrong with it
+        raise
+
+
+def _arrow_hash(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).digest()

@@ -1,0 +1,269 @@
+"""Files of items and interactions -> Tables: cleaned, joined, every row accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from crossrec_llm.errors import DataError
+from crossrec_llm.tables.catalogue import Catalogue
+from crossrec_llm.tables.cleaning import CleaningOptions
+from crossrec_llm.tables.columns import ColumnMap, EventColumns, ItemColumns, map_columns
+from crossrec_llm.tables.events import BotOptions, clean_events, select_events
+from crossrec_llm.tables.formats import read_source
+from crossrec_llm.tables.histories import EVENTS_SCHEMA
+from crossrec_llm.tables.items import (
+    check_ids,
+    clean_items,
+    find_suspicious,
+    merge_items,
+    no_items,
+    reject_rows,
+)
+from crossrec_llm.tables.raw import FormatOptions, RawTable
+from crossrec_llm.tables.report import RejectLog, Report, SourceReport, TableReport
+
+Progress = Callable[[str, int, int], None]
+Input = Any
+"""A path, a pyarrow table, or a pandas / polars frame."""
+Inputs = Input | Sequence[Input]
+
+
+@dataclass(frozen=True)
+class TablesOptions:
+    """How files become tables.
+
+    Parameters
+    ----------
+    prefix_ids : whether ids become "source:id", so that equal ids of several sources stay apart:
+        those of items, or of users too ("both").
+    source_names : the prefixes, for the first, second ... file of each table; without them it is
+        the name of the file up to its first dot.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    format: FormatOptions = field(default_factory=FormatOptions)
+    item_columns: ItemColumns = field(default_factory=ItemColumns)
+    event_columns: EventColumns = field(default_factory=EventColumns)
+    cleaning: CleaningOptions = field(default_factory=CleaningOptions)
+    bots: BotOptions = field(default_factory=BotOptions)
+    prefix_ids: Literal["none", "items", "both"] = "none"
+    source_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What was read.
+
+    Attributes
+    ----------
+    catalogue : every item once.
+    events : EVENTS_SCHEMA, on items of the catalogue, by user, then time, then file order.
+    report : what was found, repaired and rejected.
+    """
+
+    catalogue: Catalogue
+    events: pa.Table
+    report: Report
+
+
+def read_tables(
+    items: Inputs,
+    interactions: Inputs | None,
+    options: TablesOptions,
+    *,
+    rejects: Path | None = None,
+    progress: Progress | None = None,
+) -> Tables:
+    """Reads, cleans and joins what users bring.
+
+    Parameters
+    ----------
+    items, interactions : a path, a pyarrow table or a pandas / polars frame; or a list of them.
+    rejects : CSV file to write with source, line, reason and content of each rejected row.
+
+    Raises
+    ------
+    DataError : an input cannot be read or understood, or holds no usable item.
+    """
+    with RejectLog(rejects) as log:
+        catalogue, items_report = _read_items(_as_list(items), options, log, progress)
+        if interactions is None:
+            return Tables(catalogue, EVENTS_SCHEMA.empty_table(), Report(items_report))
+        events, events_report = _read_events(
+            _as_list(interactions), catalogue, options, log, progress
+        )
+    return Tables(catalogue, events, Report(items_report, events_report))
+
+
+def _as_list(inputs: Inputs) -> list[Input]:
+    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+
+
+def _read_items(
+    inputs: list[Input], options: TablesOptions, log: RejectLog, progress: Progress | None
+) -> tuple[Catalogue, TableReport]:
+    opened = _open(inputs, "items", options, progress)
+    if not opened:
+        raise DataError("no items were given; name at least one file or table")
+    tables, source_of, row_of = [], [], []
+    for i, (raw, columns) in enumerate(opened):
+        _reject_bad(raw, log)
+        prefix = _prefix(raw, i, options) if options.prefix_ids != "none" else ""
+        table = clean_items(raw, columns, options.cleaning, prefix)
+        good = np.flatnonzero(check_ids(table, raw, options.cleaning, log))
+        tables.append(table.take(pa.array(good)))
+        source_of.append(np.full(len(good), i))
+        row_of.append(good)
+    raws = [raw for raw, _ in opened]
+    everything = pa.concat_tables(tables).combine_chunks()
+    merged, first, examples, conflicts = merge_items(everything)
+    source, row = np.concatenate(source_of), np.concatenate(row_of)
+
+    untitled = np.array([not title for title in merged["title"].to_pylist()], bool)
+    codes = everything["item_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    lost = untitled[codes] if len(codes) else np.zeros(0, bool)
+    for i, raw in enumerate(raws):
+        mask = np.zeros(raw.table.num_rows, bool)
+        mask[row[lost & (source == i)]] = True
+        reject_rows(raw, mask, "empty title", log)
+    merged = merged.filter(pa.array(~untitled))
+    if len(merged) == 0:
+        raise no_items(raws, log)
+    available = merged["available"].fill_null(True)
+    merged = merged.set_column(merged.column_names.index("available"), "available", available)
+
+    kept = np.bincount(source[first[~untitled]], minlength=len(raws))
+    used = np.bincount(source[~lost], minlength=len(raws))
+    report = TableReport(
+        "items",
+        _source_reports(opened, kept, used - kept, log),
+        conflicts,
+        tuple(examples),
+        find_suspicious(merged),
+    )
+    return Catalogue.from_table(merged), report
+
+
+def _read_events(
+    inputs: list[Input],
+    catalogue: Catalogue,
+    options: TablesOptions,
+    log: RejectLog,
+    progress: Progress | None,
+) -> tuple[pa.Table, TableReport]:
+    opened = _open(inputs, "interactions", options, progress)
+    if not opened:
+        return EVENTS_SCHEMA.empty_table(), TableReport("interactions", ())
+    parts = []
+    for i, (raw, columns) in enumerate(opened):
+        _reject_bad(raw, log)
+        prefix = _prefix(raw, i, options) if options.prefix_ids != "none" else ""
+        prefixes = (prefix if options.prefix_ids == "both" else "", prefix)
+        parts.append(clean_events(raw, columns, options.cleaning, prefixes))
+    raws = [raw for raw, _ in opened]
+    events, kept, merged = select_events(
+        parts, raws, catalogue, options.cleaning, options.bots, log
+    )
+    report = TableReport(
+        "interactions", _source_reports(opened, kept, merged, log), notes=_notes(opened, events)
+    )
+    return events, report
+
+
+def _open(
+    inputs: list[Input], table: str, options: TablesOptions, progress: Progress | None
+) -> list[tuple[RawTable, ColumnMap]]:
+    wanted = options.item_columns if table == "items" else options.event_columns
+    opened: list[tuple[RawTable, ColumnMap]] = []
+    seen: Counter[str] = Counter()
+    for i, source in enumerate(inputs):
+        if progress is not None:
+            progress(f"reading {table}", i, len(inputs))
+        name = str(source) if isinstance(source, str | Path) else f"{table} table {i + 1}"
+        found: list[ColumnMap] = []
+
+        def choose(names: list[str], name: str = name, found: list[ColumnMap] = found) -> list[str]:
+            found.append(map_columns(names, wanted, name))
+            if table == "items":
+                return names
+            used = {theirs for mapped in found[0].columns.values() for theirs in mapped}
+            return [theirs for theirs in names if theirs in used]
+
+        raw = read_source(source, name, options.format, choose)
+        seen[name] += 1
+        if seen[name] > 1:
+            raise DataError("is given twice; name each file once", source=name)
+        opened.append((raw, found[0]))
+    if progress is not None:
+        progress(f"reading {table}", len(inputs), len(inputs))
+    return opened
+
+
+def _reject_bad(raw: RawTable, log: RejectLog) -> None:
+    """Rejects the rows that could not even be read."""
+    by_reason: dict[str, list[int]] = {}
+    for i, bad in enumerate(raw.bad):
+        by_reason.setdefault(bad.reason, []).append(i)
+    for reason, places in by_reason.items():
+        lines = [raw.bad[i].line for i in places]
+
+        def contents(places: list[int] = places) -> list[str]:
+            return [raw.bad[i].content for i in places]
+
+        log.add(raw.source, reason, lines, contents)
+
+
+def _prefix(raw: RawTable, place: int, options: TablesOptions) -> str:
+    if not options.source_names:
+        return Path(raw.source).name.split(".", 1)[0]
+    if place >= len(options.source_names):
+        raise DataError(
+            f"source_names has {len(options.source_names)} names, and this is source {place + 1};"
+            " add its name in the recipe",
+            source=raw.source,
+        )
+    return options.source_names[place]
+
+
+def _source_reports(
+    opened: list[tuple[RawTable, ColumnMap]],
+    kept: np.ndarray,
+    merged: np.ndarray,
+    log: RejectLog,
+) -> tuple[SourceReport, ...]:
+    return tuple(
+        SourceReport(
+            source=raw.source,
+            format=raw.format,
+            encoding=raw.encoding,
+            delimiter=raw.delimiter,
+            columns=columns.columns,
+            unused=columns.unused,
+            rows_read=raw.rows_read,
+            kept=int(kept[i]),
+            merged=int(merged[i]),
+            rejected=log.counts[raw.source].total(),
+            repairs=dict(sorted(raw.repairs.items())),
+            rejects=dict(log.counts[raw.source]),
+            examples=tuple(log.examples[raw.source]),
+        )
+        for i, (raw, columns) in enumerate(opened)
+    )
+
+
+def _notes(opened: list[tuple[RawTable, ColumnMap]], events: pa.Table) -> tuple[str, ...]:
+    notes = [
+        f"{raw.source} has no timestamps: its order is taken for the order in time"
+        for raw, columns in opened
+        if "timestamp" not in columns.columns
+    ]
+    if len(events) == 0 and any(raw.rows_read for raw, _ in opened):
+        notes.append("no event is usable; do the item ids of both tables match?")
+    return tuple(notes)
