@@ -106,9 +106,8 @@ class Generation:
         np.save(folder / "vectors.npy", self.vectors)
         self.space.save(folder / "space.npz")
         table = pa.table({"user_id": pa.array(self.users.ids, pa.string())})
-        with pa.OSFile(str(folder / "users.arrow"), "wb") as sink:
-            with pa.ipc.new_file(sink, table.schema) as writer:
-                writer.write_table(table)
+        with pa.ipc.new_file(str(folder / "users.arrow"), table.schema) as writer:
+            writer.write_table(table)
         np.save(folder / "users.npy", self.users.vectors)
         self.signals.save(folder / "signals")
 

@@ -139,7 +139,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """One line of an answer. `cross`: outside the home categories; `cold`: never interacted with."""
+    """One line of an answer. `cross`: outside the home categories; `cold`: nobody took it yet."""
 
     rank: int
     item: Item

@@ -145,9 +145,8 @@ def command_page() -> str:
         lines += ["| option | default | |", "|---|---|---|"]
         for option in options:
             if "--help" not in option.opts:
-                lines.append(
-                    f"| `{', '.join(option.opts)}` | {option_default(option)} | {option.help or ''} |"
-                )
+                names = ", ".join(option.opts)
+                lines.append(f"| `{names}` | {option_default(option)} | {option.help or ''} |")
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

@@ -38,7 +38,7 @@ class Source(Protocol):
     name: str
 
     def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
-        """At most `n` distinct rows, best first, all of them True in `allowed` ((n_items,) bool)."""
+        """At most `n` distinct rows, best first, all True in `allowed` ((n_items,) bool)."""
         ...
 
 

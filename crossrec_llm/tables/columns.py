@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
@@ -123,6 +123,8 @@ def map_columns(names: Sequence[str], wanted: ItemColumns | EventColumns, source
     is_items = isinstance(wanted, ItemColumns)
     table, known = ("items", _ITEM_NAMES) if is_items else ("interactions", _EVENT_NAMES)
     needed = ("item_id", "title") if is_items else ("user_id", "item_id")
+    if repeated := [name for name, n in Counter(names).items() if n > 1]:
+        raise DataError(f"two columns are called {repeated[0]!r}; rename one", source=source)
     by_plain: dict[str, list[str]] = defaultdict(list)
     for name in names:
         by_plain[plain(name)].append(name)

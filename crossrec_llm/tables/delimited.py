@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +21,14 @@ _STAND_IN = "\x1f"  # for a delimiter of several characters
 _BLOCK = 16 << 20
 _MAX_BLOCK = 2**31 - 1
 _SHOWN = 2_000
-_MAX_STRAY = 20
+_MAX_PASSES = 10
 _MAX_SURPLUS = 1_000
 
 
 @dataclass(frozen=True)
 class _Dialect:
     delimiter: str
-    escape: str | bool
+    escape: str | Literal[False]
     names: list[str]
     has_header: bool
 
@@ -62,7 +62,10 @@ def read_delimited(
         dialect = _Dialect(_STAND_IN, dialect.escape, dialect.names, dialect.has_header)
     names = _unique(dialect.names, repairs)
     chosen = choose(names)
-    rows = _parsed(data, dialect, names, chosen)
+    try:
+        rows = _parsed(data, dialect, names, chosen)
+    except DataError as error:
+        raise DataError(str(error), source=label) from error
     repairs += rows.repairs
     if not len(rows.lines) and not rows.bad:
         raise DataError("has only a header line, expected rows below it", source=label, line=1)
@@ -97,18 +100,18 @@ def _dialect(data: bytes, label: str, options: FormatOptions) -> _Dialect:
     for place, delimiter in enumerate(candidates):
         if first.count(delimiter) >= options.max_columns:
             raise too_wide(first.count(delimiter) + 1, label, options)
-        for escape in (None, "\\") if '\\"' in sample else (None,):
-            rows = _sampled(sample, delimiter, escape)
-            if not rows:
-                continue
-            sizes = Counter(len(row) for row in rows[1:]) or Counter([len(rows[0])])
-            width, hits = sizes.most_common(1)[0]
-            agree = hits / max(len(rows) - 1, 1) if width >= len(rows[0]) > 1 else 0.0
-            score = (round(agree, 1), min(len(rows[0]), 3), -place)
-            if score > best:
-                best = score
-                names = _fitting(rows, width, list(options.header))
-                found = _Dialect(delimiter, escape or False, names, not options.header)
+        escape = _escape(sample, delimiter)
+        rows = _sampled(sample, delimiter, escape)
+        if not rows:
+            continue
+        sizes = Counter(len(row) for row in rows[1:]) or Counter([len(rows[0])])
+        width, hits = sizes.most_common(1)[0]
+        agree = hits / max(len(rows) - 1, 1) if width >= len(rows[0]) > 1 else 0.0
+        score = (round(agree, 1), min(len(rows[0]), 3), -place)
+        if score > best:
+            best = score
+            names = _fitting(rows, list(options.header))
+            found = _Dialect(delimiter, escape or False, names, not options.header)
     return found
 
 
@@ -128,12 +131,32 @@ def _sampled(sample: str, delimiter: str, escape: str | None) -> list[list[str]]
     return rows
 
 
-def _fitting(rows: list[list[str]], width: int, header: list[str]) -> list[str]:
+def _escape(sample: str, delimiter: str) -> str | None:
+    """A backslash, when quotes inside quotes are written with one."""
+    if '\\"' not in sample or len(delimiter) > 1:
+        return None
+    plain, escaped = (_well_formed(sample, delimiter, escape) for escape in (None, "\\"))
+    return "\\" if escaped and not plain else None
+
+
+def _well_formed(text: str, delimiter: str, escape: str | None) -> bool:
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, escapechar=escape, strict=True
+    )
+    try:
+        for _ in reader:
+            pass
+    except csv.Error:
+        return False
+    return True
+
+
+def _fitting(rows: list[list[str]], header: list[str]) -> list[str]:
     """The column names; with one more where every row has one field more than the header."""
     names = header or [name.strip() for name in rows[0]]
-    if width != len(names) + 1 or header:
+    wide = [row for row in rows[1:] if len(row) == len(names) + 1]
+    if header or len(rows) == 1 or len(wide) < 0.95 * (len(rows) - 1):
         return names
-    wide = [row for row in rows[1:] if len(row) == width]
     # A delimiter at the end of each line, or the unnamed row numbers that R writes first.
     return [*names, ""] if all(not row[-1] for row in wide) else ["", *names]
 
@@ -158,35 +181,52 @@ class _Rows:
     table: pa.Table
     lines: np.ndarray  # 0-based, from the first line of the data
     bad: list[BadRow]
-    last_height: int  # lines that the last row takes
+    heights: np.ndarray  # lines each row takes, bad and blank ones too
+    header_height: int
     repairs: Counter[str]
 
 
 def _parsed(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str]) -> _Rows:
-    """All rows; a quote that is never closed is removed, or it would swallow the rest."""
+    """All rows; a quote that is never closed is removed, or it would swallow the rows after it."""
     if not data.endswith(b"\n"):
         data += b"\n"
-    mended = 0
-    while True:
+    removed = 0
+    for _ in range(_MAX_PASSES):
         rows = _read(data, dialect, names, chosen)
-        start = _last_lines(data, rows.last_height)
-        closed = rows.last_height == 1 or data[start:].count(b'"') % 2 == 0
-        if closed or mended == _MAX_STRAY:
+        stray = _stray_quotes(data, rows, dialect)
+        if not stray:
             break
-        mended += 1
-        end = data.index(b"\n", start)
-        data = data[:start] + data[start:end].replace(b'"', b"") + data[end:]
-    if mended:
-        rows.repairs["quotes without an end removed"] += mended
+        removed += len(stray)
+        pieces, place = [], 0
+        for start, end in stray:
+            pieces += [data[place:start], data[start:end].replace(b'"', b"")]
+            place = end
+        data = b"".join([*pieces, data[place:]])
+    if removed:
+        rows.repairs["lines with a quote too many mended"] += removed
     return rows
 
 
-def _last_lines(data: bytes, n: int) -> int:
-    """Where the last n lines begin."""
-    place = len(data) - 1
-    for _ in range(n):
-        place = data.rfind(b"\n", 0, place)
-    return place + 1
+def _stray_quotes(data: bytes, rows: _Rows, dialect: _Dialect) -> list[tuple[int, int]]:
+    """The first lines (start, end) of rows over several lines whose quotes make no sense."""
+    tall = np.flatnonzero(rows.heights > 1)
+    if not len(tall):
+        return []
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+    first = np.cumsum(rows.heights) - rows.heights + rows.header_height
+    stray = []
+    for line, height in zip(first[tall].tolist(), rows.heights[tall].tolist(), strict=True):
+        start = int(ends[line - 1]) + 1 if line else 0
+        if not _well_quoted(data[start : int(ends[line + height - 1]) + 1], dialect):
+            stray.append((start, int(ends[line])))
+    return stray
+
+
+def _well_quoted(row: bytes, dialect: _Dialect) -> bool:
+    if len(row) >= csv.field_size_limit():
+        return row.count(b'"') % 2 == 0
+    text = row.decode("utf-8", "replace")
+    return _well_formed(text, dialect.delimiter, dialect.escape or None)
 
 
 def _read(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str]) -> _Rows:
@@ -216,7 +256,9 @@ def _read(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str]) -
         repairs["blank lines skipped"] += int(empty.sum())
         table, ordinals = table.filter(pa.array(~empty)), ordinals[~empty]
     bad = [BadRow(int(lines[row.line]), row.reason, row.content) for row in bad]
-    return _Rows(table, lines[ordinals], bad, int(heights[-1]), +repairs)
+    return _Rows(
+        table, lines[ordinals], bad, heights[header:], int(heights[:header].sum()), +repairs
+    )
 
 
 def _mended(
@@ -232,28 +274,31 @@ def _mended(
 
     Returns the table, the place of each of its rows among all rows, and what remains bad.
     """
-    added: list[pa.Table] = []
-    added_at: list[int] = []
-    bad: list[BadRow] = []
-    for row, place in zip(invalid, places.tolist(), strict=True):
+    trimmed: dict[int, bytes] = {}
+    for at, row in enumerate(invalid):
         surplus = row.actual_columns - row.expected_columns
-        ending = dialect.delimiter * max(surplus, 1)
-        if 0 < surplus <= _MAX_SURPLUS and row.text.rstrip("\r").endswith(ending):
-            text = row.text.rstrip("\r")[: -len(ending)] + "\n"
-            plain = _Dialect(dialect.delimiter, dialect.escape, names, has_header=False)
-            one, wrong = _arrow(text.encode(), plain, names, chosen)
-            if not wrong and one.num_rows == 1:
-                added.append(one)
-                added_at.append(place)
-                continue
-        words = "too many" if surplus > 0 else "too few"
-        reason = f"{words} fields ({row.actual_columns} where {row.expected_columns} are expected)"
-        bad.append(BadRow(place, reason, row.text.replace(_STAND_IN, " ")[:_SHOWN]))
-    if not added:
-        return table, valid, bad
-    ordinals = np.concatenate([valid, np.array(added_at, np.int64)])
-    order = np.argsort(ordinals)
-    return pa.concat_tables([table, *added]).take(pa.array(order)), ordinals[order], bad
+        text = row.text.rstrip("\r")
+        if 0 < surplus <= _MAX_SURPLUS and text.endswith(dialect.delimiter * surplus):
+            trimmed[at] = text[:-surplus].encode() + b"\n"
+    if trimmed:
+        plain = _Dialect(dialect.delimiter, dialect.escape, names, has_header=False)
+        added, wrong = _arrow(b"".join(trimmed.values()), plain, names, chosen)
+        if wrong or added.num_rows != len(trimmed):
+            trimmed = {}
+        else:
+            ordinals = np.concatenate([valid, places[list(trimmed)]])
+            order = np.argsort(ordinals)
+            table = pa.concat_tables([table, added]).take(pa.array(order))
+            valid = ordinals[order]
+    bad = []
+    for at, row in enumerate(invalid):
+        if at not in trimmed:
+            words = "too many" if row.actual_columns > row.expected_columns else "too few"
+            reason = (
+                f"{words} fields ({row.actual_columns} where {row.expected_columns} are expected)"
+            )
+            bad.append(BadRow(int(places[at]), reason, row.text.replace(_STAND_IN, " ")[:_SHOWN]))
+    return table, valid, bad
 
 
 def _arrow(
@@ -291,8 +336,8 @@ def _arrow(
                 check_utf8=False,
             ),
         )
-    except pa.ArrowInvalid:
+    except pa.ArrowInvalid as error:
         if block >= min(len(data) + 1, _MAX_BLOCK):
-            raise
+            raise DataError(f"cannot be read as delimited text: {error}") from error
         return _arrow(data, dialect, names, chosen, _MAX_BLOCK)  # a row longer than a block
     return table, invalid

@@ -6,7 +6,6 @@ The content decides what a file is, not its suffix.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +22,8 @@ from crossrec_llm.tables.parquet import plain_types, read_parquet
 from crossrec_llm.tables.raw import FREE_BYTES, Choose, FormatOptions, RawTable, too_large
 
 _CHUNK = 1 << 20
-_GZIP, _ZSTD, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1"
+_PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_PARQUET = b"PAR1"
 _JSON = re.compile(rb"\s*(\{|\[\s*[\{\]])")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
@@ -97,10 +97,9 @@ def _unpacked(path: Path, options: FormatOptions) -> bytes:
             head = file.read(4)
             file.seek(0)
             size = path.stat().st_size
-            if head.startswith(_GZIP):
-                return _bounded(_gunzipped(file, label), size, label, options)
-            if head == _ZSTD:
-                return _bounded(_unzstd(file, label), size, label, options)
+            for magic, packing in _PACKED.items():
+                if head.startswith(magic):
+                    return _bounded(_chunks(file, packing, label), size, label, options)
             if size > options.max_bytes:
                 raise too_large(label, options)
             return file.read()
@@ -124,39 +123,16 @@ def _missing(path: Path) -> DataError:
     return DataError(f"no such file; {hint}", source=str(path))
 
 
-def _gunzipped(file: BinaryIO, label: str) -> Iterator[bytes]:
-    """The members of a gzip file, a chunk at a time."""
-    unpacker = zlib.decompressobj(31)
-    pending = b""
+def _chunks(file: BinaryIO, packing: str, label: str) -> Iterator[bytes]:
+    """The unpacked content, a chunk at a time."""
     try:
-        while chunk := pending or file.read(_CHUNK):
-            yield unpacker.decompress(chunk, _CHUNK)
-            pending = unpacker.unconsumed_tail
-            if unpacker.eof:
-                pending = unpacker.unused_data.lstrip(b"\0") or file.read(_CHUNK).lstrip(b"\0")
-                if not pending:
-                    return
-                unpacker = zlib.decompressobj(31)
-        yield unpacker.flush()
-    except zlib.error as error:
-        raise DataError(
-            f"the gzip data is damaged ({error}); get the file again", source=label
-        ) from error
-    if not unpacker.eof:
-        raise DataError("the gzip data ends too early; get the file again", source=label)
-
-
-def _unzstd(file: BinaryIO, label: str) -> Iterator[bytes]:
-    import zstandard
-
-    unpacker = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-    try:
-        with unpacker.stream_reader(file, read_across_frames=True) as stream:
+        with pa.CompressedInputStream(pa.PythonFile(file, "r"), packing) as stream:
             while chunk := stream.read(_CHUNK):
                 yield chunk
-    except zstandard.ZstdError as error:
+    except OSError as error:
         raise DataError(
-            f"the zstd data is damaged ({error}); get the file again", source=label
+            f"the {packing} data is damaged or ends too early ({error}); get the file again",
+            source=label,
         ) from error
 
 

@@ -21,7 +21,7 @@ def read_parquet(data: bytes, label: str, options: FormatOptions, choose: Choose
         wanted = choose(schema.names)
         if len(schema.names) > options.max_columns:
             raise too_wide(len(schema.names), label, options)
-        _check_claims(meta, len(data), label, options)
+        _check_claims(meta, wanted, len(data), label, options)
         # Repeated long values stay one value until their size is known.
         texts = [
             f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
@@ -37,17 +37,20 @@ def read_parquet(data: bytes, label: str, options: FormatOptions, choose: Choose
         raise DataError(f"is not a whole parquet file ({first})", source=label) from error
 
 
-def _check_claims(meta: Any, size: int, label: str, options: FormatOptions) -> None:
+def _check_claims(
+    meta: Any, wanted: list[str], size: int, label: str, options: FormatOptions
+) -> None:
     """Refuses a footer that promises more than the file can hold, before anything is allocated."""
-    groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
+    groups = (meta.row_group(i) for i in range(meta.num_row_groups))
+    chunks = [group.column(i) for group in groups for i in range(meta.num_columns)]
+    packed = sum(chunk.total_compressed_size for chunk in chunks)
     claimed = sum(
-        group.column(i).total_uncompressed_size for group in groups for i in range(meta.num_columns)
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if chunk.path_in_schema.split(".")[0] in wanted
     )
-    packed = sum(
-        group.column(i).total_compressed_size for group in groups for i in range(meta.num_columns)
-    )
-    # A row takes at least eight bytes a column once it is read.
-    claimed = max(claimed, meta.num_rows * 8 * max(meta.num_columns, 1))
+    # A row takes about eight bytes a column once it is read, however well it was packed.
+    claimed = max(claimed, meta.num_rows * 8 * len(wanted))
     if packed > size or min(claimed, packed) < 0:
         raise DataError(
             f"its footer claims {packed:,} bytes of data in a file of {size:,}: it is damaged",

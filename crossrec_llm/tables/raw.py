@@ -38,8 +38,8 @@ class FormatOptions:
     encoding: str = ""
     delimiter: str = ""
     header: tuple[str, ...] = ()
-    max_bytes: Annotated[int, Ge(1)] = 8 << 30
-    max_expansion: Annotated[int, Ge(1)] = 400
+    max_bytes: Annotated[int, Ge(1)] = 4 << 30
+    max_expansion: Annotated[int, Ge(1)] = 200
     max_columns: Annotated[int, Ge(2)] = 5_000
 
 

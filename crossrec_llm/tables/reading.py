@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,14 +91,23 @@ def read_tables(
     ------
     DataError : an input cannot be read or understood, or holds no usable item.
     """
+    item_sources = _as_list(items)
+    event_sources = None if interactions is None else _as_list(interactions)
+    _keep_inputs(rejects, [*item_sources, *(event_sources or [])])
     with RejectLog(rejects) as log:
-        catalogue, items_report = _read_items(_as_list(items), options, log, progress)
-        if interactions is None:
+        catalogue, items_report = _read_items(item_sources, options, log, progress)
+        if event_sources is None:
             return Tables(catalogue, EVENTS_SCHEMA.empty_table(), Report(items_report))
-        events, events_report = _read_events(
-            _as_list(interactions), catalogue, options, log, progress
-        )
+        log.clear()  # one file may well be both tables
+        events, events_report = _read_events(event_sources, catalogue, options, log, progress)
     return Tables(catalogue, events, Report(items_report, events_report))
+
+
+def _keep_inputs(rejects: Path | None, sources: list[Input]) -> None:
+    """Refuses to write the rejects over what is to be read."""
+    paths = (Path(source) for source in sources if isinstance(source, str | Path))
+    if rejects is not None and Path(rejects).resolve() in {path.resolve() for path in paths}:
+        raise DataError("is an input; give another file for the rejects", source=str(rejects))
 
 
 def _as_list(inputs: Inputs) -> list[Input]:
@@ -182,11 +190,14 @@ def _open(
 ) -> list[tuple[RawTable, ColumnMap]]:
     wanted = options.item_columns if table == "items" else options.event_columns
     opened: list[tuple[RawTable, ColumnMap]] = []
-    seen: Counter[str] = Counter()
+    seen: set[str] = set()
     for i, source in enumerate(inputs):
         if progress is not None:
             progress(f"reading {table}", i, len(inputs))
         name = str(source) if isinstance(source, str | Path) else f"{table} table {i + 1}"
+        if name in seen:
+            raise DataError("is given twice; name each file once", source=name)
+        seen.add(name)
         found: list[ColumnMap] = []
 
         def choose(names: list[str], name: str = name, found: list[ColumnMap] = found) -> list[str]:
@@ -197,9 +208,6 @@ def _open(
             return [theirs for theirs in names if theirs in used]
 
         raw = read_source(source, name, options.format, choose)
-        seen[name] += 1
-        if seen[name] > 1:
-            raise DataError("is given twice; name each file once", source=name)
         opened.append((raw, found[0]))
     if progress is not None:
         progress(f"reading {table}", len(inputs), len(inputs))

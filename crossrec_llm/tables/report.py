@@ -225,6 +225,11 @@ class RejectLog:
         if self._file is not None:
             self._file.close()
 
+    def clear(self) -> None:
+        """Forgets counts and examples; what is in the file stays."""
+        self.counts.clear()
+        self.examples.clear()
+
     def add(
         self,
         source: str,

@@ -55,7 +55,7 @@ def test_planner(options, k, passing, asks_index):
     Counting.asked = 0
     search = PlannedSearch(ExactSearch(VECTORS), lambda: Counting(VECTORS), options)
     allowed = np.arange(1000) < passing
-    rows, scores = search.nearest(VECTORS[:2], k, allowed)
+    rows, _ = search.nearest(VECTORS[:2], k, allowed)
     assert bool(Counting.asked) == asks_index
     expected, _ = ExactSearch(VECTORS).nearest(VECTORS[:2], k, allowed)
     assert rows.tolist() == expected.tolist()

@@ -25,7 +25,7 @@ ITEM_EXPORTS = {
         "id,title,description,google_product_category,brand,price,image_link,availability",
     ),
     "h&m": ("article_id prod_name detail_desc product_type_name", None),
-    "goodreads": ("book_id title authors image_url publication_date", None),
+    "goodreads": ("book_id title authors genres image_url publication_date", None),
     "steam": ("app_id,name,genres,developer,price,release_date", None),
 }
 EVENT_EXPORTS = {
@@ -104,6 +104,7 @@ def test_mapping_by_hand_and_leftovers() -> None:
         (["title"], ItemColumns(), "no item_id column"),
         (["usr", "item_id"], EventColumns(), r"no user_id .*\[tables.event_columns\]"),
         (["id", "Title", "title"], ItemColumns(), "'Title', 'title' could all be title"),
+        (["id", "title", "x", "x"], ItemColumns(), "two columns are called 'x'"),
         (["id", "titel"], ItemColumns(title="title"), "no column 'title'.*'titel'"),
         (["1", "1193", "5"], EventColumns(), "without a header line"),
         ([f"c{i}" for i in range(50)], ItemColumns(), "and 20 more"),

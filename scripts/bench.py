@@ -1,0 +1,324 @@
+#!/usr/bin/env python3
+"""Measurements that anybody can run again, one function a name; start it with scripts/bench.
+
+Each prints bars (a value, what it must reach, whether it does) and every figure behind them. They
+read the data sets in --data, each a folder with items.parquet and interactions.parquet, and work in
+a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from crossrec_llm import Recommender, build
+from crossrec_llm.recipe import Recipe
+from crossrec_llm.store import ExactSearch, reachability
+
+HERE = Path(__file__).resolve().parents[1]
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure and what it must reach: at most `bar` where `most`, else at least."""
+
+    value: float
+    bar: float
+    most: bool = False
+
+    @property
+    def met(self) -> bool:
+        return self.value <= self.bar if self.most else self.value >= self.bar
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where the data lies, and a folder to work in."""
+
+    data: Path
+    work: Path
+
+    def files(self, name: str) -> tuple[Path, Path]:
+        folder = self.data / name
+        if not (folder / "items.parquet").exists():
+            sys.exit(f"bench: {folder} holds no items.parquet; say where the data is with --data")
+        return folder / "items.parquet", folder / "interactions.parquet"
+
+
+Figures = tuple[dict[str, Bar], dict[str, Any]]
+
+
+def bench_resume(setting: Setting) -> Figures:
+    """Kill a build of art-office 10 times: nothing is encoded twice, the answers are the same."""
+    files = setting.files("art-office")
+    whole, killed = setting.work / "whole", setting.work / "killed"
+    started = time.perf_counter()
+    first = build(*files, whole)
+    seconds = time.perf_counter() - started
+    print(f"uninterrupted: {seconds:.0f} s, {first.seconds}", file=sys.stderr)
+
+    log = setting.work / "encoded.txt"
+    rng = random.Random(SEED)
+    moments = [rng.uniform(0, seconds / 6) for _ in range(10)]
+    kills = 0
+    for moment in moments:
+        child = subprocess.Popen([sys.executable, __file__, "--child", *files, killed, log])
+        try:
+            child.wait(moment)
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        child.wait()
+    subprocess.run([sys.executable, __file__, "--child", *files, killed, log], check=True)
+    encoded = sum(int(line) for line in log.read_text().split())
+    same = _answers(whole) == _answers(killed)
+
+    again = time.perf_counter()
+    unchanged = build(*files, killed)
+    again = time.perf_counter() - again
+    items = pq.read_table(files[0])
+    chosen = set(rng.sample(range(len(items)), len(items) // 100))
+    titles = items["title"].to_pylist()
+    titles = [f"{title} {SEED}" if i in chosen else title for i, title in enumerate(titles)]
+    place = items.schema.get_field_index("title")
+    changed = setting.work / "items.parquet"
+    pq.write_table(items.set_column(place, "title", pa.array(titles)), changed)
+    later = build(changed, files[1], killed)
+    bars = {
+        "same answers, byte for byte": Bar(float(same), 1),
+        "texts encoded more than once": Bar(encoded - first.encoded, 0, most=True),
+        "texts encoded when nothing changed": Bar(unchanged.encoded, 0, most=True),
+        "seconds when nothing changed": Bar(again, 10, most=True),
+        "texts encoded beyond the 1 % that changed": Bar(later.encoded - len(chosen), 0, most=True),
+    }
+    return bars, {
+        "kills": kills,
+        "moments": moments,
+        "seed": SEED,
+        "distinct texts": first.encoded,
+        "seconds uninterrupted": seconds,
+        "steps": first.seconds,
+        "changed titles": len(chosen),
+        "encoded after the change": later.encoded,
+    }
+
+
+def child(items: str, interactions: str, index: str, log: str) -> None:
+    """A build that notes how many texts each finished batch had."""
+    before = 0
+
+    def note(step: str, done: int, total: int) -> None:
+        nonlocal before
+        if step == "encode":
+            with Path(log).open("a") as file:
+                file.write(f"{done - before}\n")
+            before = done
+
+    build(items, interactions, index, progress=note)
+
+
+def _answers(index: Path) -> bytes:
+    """The answers to 500 users, 100 items and 20 texts, as JSON."""
+    rng = random.Random(SEED)
+    with Recommender.open(index) as rec:
+        answers: list[Any] = [
+            rec.for_user(user, k=20) for user in rng.sample(rec.generation.users.ids, 500)
+        ]
+        answers += [rec.similar(item, k=20) for item in rng.sample(rec.catalogue.ids, 100)]
+        answers += [rec.audience(item, k=20) for item in rng.sample(rec.catalogue.ids, 100)]
+        answers += [rec.like(rec.item(item).title) for item in rng.sample(rec.catalogue.ids, 20)]
+    return json.dumps([answer.to_dict() for answer in answers]).encode()
+
+
+def bench_search(setting: Setting) -> Figures:
+    """Chroma against the exact scan on food-kitchen: recall at 100, and every item finds itself."""
+    index = setting.work / "food-kitchen"
+    report = build(*setting.files("food-kitchen"), index)
+    bars: dict[str, Bar] = {}
+    figures: dict[str, Any] = {"items": report.items, "steps": report.seconds}
+    with Recommender.open(index) as rec:
+        rng = np.random.default_rng(SEED)
+        names, codes = rec.catalogue.top_names, rec.catalogue.top_codes
+        masks: dict[str, np.ndarray | None] = {"all": None}
+        for code, name in enumerate(names):
+            masks[f"without {name}"] = codes != code
+            masks[f"only {name}"] = codes == code
+        for collection, vectors in (
+            ("items", rec.generation.vectors),
+            ("texts", rec.generation.raw),
+        ):
+            search = rec.generation.chroma_search(collection)
+            probes = np.asarray(vectors[rng.choice(len(vectors), 500, replace=False)])
+            for words, allowed in masks.items():
+                found, _ = search.nearest(probes, 100, allowed)
+                _, true = ExactSearch(vectors).nearest(probes, 100, allowed)
+                cosines = np.einsum("qd,qkd->qk", probes, vectors[found])
+                recall = float((cosines >= true[:, -1:] - 1e-5).mean())
+                bars[f"recall@100, {collection}, {words}"] = Bar(recall, 0.99)
+            started = time.perf_counter()
+            reached = reachability(search, vectors)
+            figures[f"seconds to check {collection}"] = time.perf_counter() - started
+            unreachable = len(reached.unreachable)
+            bars[f"unreachable, {collection}"] = Bar(unreachable, 0, most=True)
+    return bars, figures
+
+
+def bench_start(setting: Setting) -> Figures:
+    """Whole processes on food-kitchen: --help, user and similar, medians of 9."""
+    index = setting.work / "food-kitchen"
+    build(*setting.files("food-kitchen"), index)
+    with Recommender.open(index) as rec:
+        user, item = rec.generation.users.ids[1234], rec.catalogue.ids[1234]
+    questions = {
+        "--help": (["--help"], 0.5),
+        "user": (["user", user, "--json", "--index", str(index)], 2.5),
+        "similar": (["similar", item, "--json", "--index", str(index)], 2.5),
+    }
+    bars, all_seconds = {}, {}
+    for words, (arguments, bar) in questions.items():
+        seconds = []
+        for _ in range(9):
+            started = time.perf_counter()
+            subprocess.run(_crossrec(*arguments), check=True, stdout=subprocess.DEVNULL)
+            seconds.append(time.perf_counter() - started)
+        all_seconds[words] = seconds
+        bars[f"seconds, crossrec {words}"] = Bar(statistics.median(seconds), bar, most=True)
+    return bars, {"seconds": all_seconds}
+
+
+def bench_parity(setting: Setting) -> Figures:
+    """200 users of scientific: the same lists by command line, Python and a Chroma server."""
+    files = setting.files("scientific")
+    build(*files, setting.work / "default")
+    with _chroma_server(setting.work / "server") as url:
+        always = {"search": {"exact_below": 0, "overfetch": 1_000_000}}
+        for name, store in (("embedded", {}), ("server", {"store": {"url": url}})):
+            build(*files, setting.work / name, recipe=Recipe.from_dict({**always, **store}))
+        lists = {}
+        for name in ("default", "embedded", "server"):
+            with Recommender.open(setting.work / name) as rec:
+                users = random.Random(SEED).sample(rec.generation.users.ids, 200)
+                lists[name] = [rec.for_user(user).to_dict()["items"] for user in users]
+    by_command = [
+        json.loads(
+            subprocess.run(
+                _crossrec("user", user, "--json", "--index", str(setting.work / "default")),
+                check=True,
+                capture_output=True,
+            ).stdout
+        )["items"]
+        for user in users
+    ]
+
+    def same_ids(one: list[Any], two: list[Any]) -> int:
+        ids = [[item["item_id"] for item in items] for items in one]
+        return sum(a == [item["item_id"] for item in b] for a, b in zip(ids, two, strict=True))
+
+    python = json.loads(json.dumps(lists["default"]))
+    bars = {
+        "the same to the last digit, command line and Python": Bar(
+            sum(a == b for a, b in zip(python, by_command, strict=True)), 200
+        ),
+        "the same list, Chroma embedded and exact scan": Bar(
+            same_ids(lists["embedded"], lists["default"]), 200
+        ),
+        "the same list, Chroma server and exact scan": Bar(
+            same_ids(lists["server"], lists["default"]), 200
+        ),
+    }
+    return bars, {"users": len(users), "seed": SEED}
+
+
+def _crossrec(*arguments: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("crossrec")), *arguments]
+
+
+@contextmanager
+def _chroma_server(folder: Path) -> Iterator[str]:
+    """A real server on a free port of loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    chroma = str(Path(sys.executable).with_name("chroma"))
+    command = [chroma, "run", "--path", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+BENCHES: dict[str, Callable[[Setting], Figures]] = {
+    name.removeprefix("bench_"): function
+    for name, function in list(globals().items())
+    if name.startswith("bench_")
+}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        return child(*sys.argv[2:])
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="\n".join(f"{name:<10}{f.__doc__}" for name, f in BENCHES.items()),
+    )
+    parser.add_argument("name", choices=BENCHES)
+    parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="crossrec-bench-") as work:
+        bars, figures = BENCHES[given.name](Setting(given.data, Path(work)))
+    if given.json:
+        document = {
+            "bars": {
+                name: {"value": bar.value, "bar": bar.bar, "met": bar.met}
+                for name, bar in bars.items()
+            },
+            "machine": {
+                "processor": platform.processor() or platform.machine(),
+                "cores": os.cpu_count(),
+                "python": platform.python_version(),
+            },
+            **figures,
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        for name, bar in bars.items():
+            sign = "at most" if bar.most else "at least"
+            met = "met" if bar.met else "MISSED"
+            print(f"{met:<7}{name}: {bar.value:.4g} ({sign} {bar.bar:g})")
+        for name, value in figures.items():
+            print(f"       {name}: {value}")
+    if not all(bar.met for bar in bars.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
