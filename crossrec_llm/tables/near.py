@@ -14,7 +14,7 @@ _LENGTH = 64
 
 
 def near_matches(name: str, names: Sequence[str] | pa.Array | pa.ChunkedArray) -> list[str]:
-    """Up to three of `names` that look like `name`, best first; empty when none does.
+    """Up to three of `names` that look like `name`, else that begin with it; best first.
 
     Quick on hundreds of thousands of names: candidates share their first or last characters with
     `name`, or differ only in case and surrounding spaces.
@@ -28,6 +28,9 @@ def near_matches(name: str, names: Sequence[str] | pa.Array | pa.ChunkedArray) -
     for candidate in _candidates(wanted, names):
         lowered.setdefault(candidate.strip().casefold()[:_LENGTH], candidate)
     found = difflib.get_close_matches(wanted, list(lowered), n=3, cutoff=0.6)
+    if not found:
+        longer = names.filter(pc.starts_with(names, wanted, ignore_case=True)).to_pylist()
+        return sorted(longer, key=len)[:3]
     return [lowered[key] for key in found]
 
 

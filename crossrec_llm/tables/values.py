@@ -103,7 +103,8 @@ def parse_categories(
     cells = {text: _listed(text) for text in texts}
     flat = [part for cell in cells.values() for path in cell for part in path]
     separator = separator or _separator(flat)
-    return {text: _paths(cell, separator, equals) for text, cell in cells.items()}
+    tops = {part.split(separator)[0].strip() for part in flat}
+    return {text: _paths(cell, separator, tops, equals) for text, cell in cells.items()}
 
 
 def _separator(parts: list[str]) -> str:
@@ -141,10 +142,10 @@ def _name(value: object) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _paths(cell: list[list[str]], separator: str, equals: bool) -> Paths:
+def _paths(cell: list[list[str]], separator: str, tops: set[str], equals: bool) -> Paths:
     found: dict[tuple[str, ...], None] = {}
     for parts in cell:
-        split = [path for part in parts for path in _split(part, separator)]
+        split = [path for part in parts for path in _split(part, separator, tops)]
         if equals:
             found.update(dict.fromkeys((name,) for path in split for name in path))
         elif len(parts) > 1 and any(len(path) > 1 for path in split):
@@ -156,13 +157,14 @@ def _paths(cell: list[list[str]], separator: str, equals: bool) -> Paths:
     return tuple(path for path in found if path)
 
 
-def _split(text: str, separator: str) -> list[tuple[str, ...]]:
+def _split(text: str, separator: str, tops: set[str]) -> list[tuple[str, ...]]:
+    """The paths in a text; a comma parts two of them only where a top category follows it."""
     if separator == "none":
         return [(text.strip(),)] if text.strip() else []
     paths = [text]
-    if separator == ">" and ", " in text:
+    if ", " in text:
         pieces = text.split(", ")
-        if all(">" in piece for piece in pieces):
+        if all(separator in p and p.split(separator)[0].strip() in tops for p in pieces):
             paths = pieces
     split = (tuple(p.strip() for p in path.split(separator) if p.strip()) for path in paths)
     return [path for path in split if path]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -139,11 +138,11 @@ def test_saving_is_deterministic_and_opening_maps(shop: Catalogue, tmp_path: Pat
     assert len(again) == 5
 
 
-def test_opening_is_quick(tmp_path: Path) -> None:
+def test_one_look_up_indexes_nothing(tmp_path: Path) -> None:
     Catalogue.from_table(items(*({} for _ in range(40_000)))).save(tmp_path / "c")
-    start = time.perf_counter()
-    assert Catalogue.open(tmp_path / "c").row("i39999") == 39_999
-    assert time.perf_counter() - start < 0.25
+    opened = Catalogue.open(tmp_path / "c")
+    assert opened.row("i39999") == 39_999
+    assert "_row_of" not in vars(opened)
 
 
 def test_what_is_no_catalogue(tmp_path: Path) -> None:

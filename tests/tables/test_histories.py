@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -133,17 +132,3 @@ def test_the_limit_can_be_given_and_stays() -> None:
 
 def test_ratings_without_a_value_say_nothing_bad() -> None:
     assert build(("u", "i0", 1.0, "rating", None)).weights.tolist() == [1]
-
-
-def test_one_user_at_answer_time_is_quick() -> None:
-    shop = catalogue(5000)
-    table = events(*(("u", f"i{n * 7 % 5000}", float(n)) for n in range(500)))
-    Histories.from_events(table, shop, OPTIONS)
-    best = min(_seconds(table, shop) for _ in range(5))
-    assert best < 0.01
-
-
-def _seconds(table: Any, shop: Any) -> float:
-    start = time.perf_counter()
-    Histories.from_events(table, shop, OPTIONS)
-    return time.perf_counter() - start

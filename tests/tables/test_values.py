@@ -162,7 +162,7 @@ def test_availability(text: str, expected: bool | None) -> None:
         (["/A/B/"], [(("A", "B"),)]),
         (["A » B"], [(("A", "B"),)]),
         (["Arts, Crafts > X"], [(("Arts, Crafts", "X"),)]),
-        (["A > B, C > D"], [(("A", "B"), ("C", "D"))]),
+        (["A > B, C > D", "C > E"], [(("A", "B"), ("C", "D")), (("C", "E"),)]),
         (['["A", "B"]'], [(("A", "B"),)]),
         (["['A', 'B']"], [(("A", "B"),)]),
         (['[["A", "B"], ["C"]]'], [(("A", "B"), ("C",))]),
@@ -186,3 +186,12 @@ def test_genres_stand_side_by_side() -> None:
 def test_separator_can_be_given() -> None:
     assert parse_categories(["a.b"], separator=".") == {"a.b": (("a", "b"),)}
     assert parse_categories(["a > b"], separator="none") == {"a > b": (("a > b",),)}
+
+
+def test_a_comma_parts_two_paths_only_before_a_top_category() -> None:
+    cells = ["Shirts > Plain, Sale > Shirts", "Sale > Hats", "Grocery > Noodles, Pasta > Dry"]
+    assert parse_categories(cells) == {
+        cells[0]: (("Shirts", "Plain"), ("Sale", "Shirts")),
+        cells[1]: (("Sale", "Hats"),),
+        cells[2]: (("Grocery", "Noodles, Pasta", "Dry"),),
+    }
