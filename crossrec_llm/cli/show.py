@@ -40,7 +40,7 @@ def recommendations(answer: Recommendations, title: str, *, explain: bool) -> No
 
     table = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False)
     table.add_column("#", justify="right", style="dim")
-    table.add_column("item", ratio=5)
+    table.add_column("item", ratio=5, overflow="fold")
     table.add_column("category", ratio=4, style="cyan")
     table.add_column("price", justify="right")
     table.add_column("why", ratio=5)
