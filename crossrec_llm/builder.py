@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,17 @@ from crossrec_llm.errors import StoreError
 from crossrec_llm.generation import Generation, Users, open_chroma
 from crossrec_llm.meaning import Encoder, Space, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
-from crossrec_llm.records import Item
+from crossrec_llm.records import Item, Progress
 from crossrec_llm.resources import default_folder
 from crossrec_llm.signals import FittedSignals, Text
-from crossrec_llm.store import ChromaStore, ExactSearch, IndexWriter, StoredGeneration, reachability
+from crossrec_llm.store import (
+    ChromaStore,
+    ExactSearch,
+    IndexWriter,
+    StoredGeneration,
+    content_digest,
+    reachability,
+)
 from crossrec_llm.tables import (
     Catalogue,
     Histories,
@@ -29,12 +35,11 @@ from crossrec_llm.tables import (
     read_tables,
 )
 
-Progress = Callable[[str, int, int], None]
-
 # A generation goes live only if its items find themselves: all of them up to this many, else a
 # sample drawn with a fixed seed.
 CHECK_ALL_BELOW = 50_000
 CHECK_SAMPLE = 20_000
+CHECK_USERS = 2_000
 LEAST_RECALL = 0.98
 
 
@@ -96,14 +101,14 @@ def build(
     prompts = default_folder("prompts")
     templates = Templates.load(prompts, recipe.templates, tokens=encoder.tokens)
     parts = {
-        "inputs": fingerprint_inputs(items, interactions),
+        "inputs": fingerprint_inputs(items, interactions, options=recipe.tables),
         "recipe": recipe.fingerprint,
         "templates": templates.fingerprint,
-        "encoder": encoder.fingerprint,
+        "encoder": encoder.name,
         "version": __version__,
     }
     with IndexWriter.open(Path(index)) as writer:
-        if writer.active is not None and writer.active.parts == parts:
+        if writer.active is not None and _is_current(writer, writer.active, parts, recipe):
             return _unchanged(index, writer.active, clock)
         clock.step("read")
         tables = read_tables(
@@ -113,12 +118,9 @@ def build(
             rejects=Path(rejects) if rejects else Path(index) / "rejects.csv",
             progress=progress,
         )
-        clock.step("record")
-        writer.ledger.replace(tables.catalogue.table, tables.events, progress=progress)
-        recipe = replace(recipe, histories=recipe.histories.fitted(tables.events))
+        catalogue, events = tables.catalogue, tables.events
 
         clock.step("encode")
-        catalogue = tables.catalogue
         texts = templates.item_texts(catalogue)
         with VectorCache.open(writer.cache_path, encoder.dim) as cache:
             raw = encoder.encode_documents(texts, cache=cache, progress=progress)
@@ -126,22 +128,23 @@ def build(
         clock.step("fit")
         space = Space.fit(raw, catalogue.top_codes, recipe.space)
         vectors = space.apply(raw, catalogue.top_codes)
-        histories = Histories.from_events(tables.events, catalogue, recipe.histories)
-        signals = FittedSignals.fit(histories, len(catalogue), recipe.signals)
-        users, profiles = _profiles(catalogue, histories, vectors, recipe, templates)
-        generation = Generation(recipe, catalogue, raw, vectors, space, users, signals)
+        weighing = recipe.histories.fitted(events)
+        histories = Histories.from_events(events, catalogue, weighing)
+        signals = FittedSignals.fit(histories, raw, catalogue.top_codes, recipe.signals)
+        users, told = _profiles(catalogue, histories, vectors, recipe, templates)
+        generation = Generation(recipe, catalogue, raw, vectors, space, users, signals, weighing)
 
         clock.step("index")
-        draft = writer.begin(parts)
-        generation.save(draft.folder)
+        draft = writer.begin({**parts, "records": content_digest(catalogue.table, events)})
+        generation.save(draft.folder, templates)
         with open_chroma(recipe, draft) as chroma:
-            _fill(chroma, generation, texts, profiles, progress)
+            _fill(chroma, generation, texts, told, progress)
             clock.step("verify")
             _require_reachable(chroma, generation)
 
         clock.step("publish")
-        counts = {"items": len(catalogue), "users": len(users.ids), "events": len(tables.events)}
-        published = writer.publish(draft, counts)
+        counts = {"items": len(catalogue), "users": len(users.ids), "events": len(events)}
+        published = writer.publish(draft, counts, catalogue.table, events, progress=progress)
         if recipe.store.url:
             with open_chroma(recipe, published) as chroma:
                 chroma.keep(writer.prefixes)
@@ -175,6 +178,20 @@ class _Clock:
         return self._seconds
 
 
+def _is_current(
+    writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], recipe: Recipe
+) -> bool:
+    """Whether the active generation was made from these parts, and all of it is still there."""
+    if active.parts != {**parts, "records": writer.ledger.content} or writer.damage(active):
+        return False
+    if not recipe.store.url:
+        return True
+    items, users = active.counts["items"], active.counts["users"]
+    with open_chroma(recipe, active) as chroma:
+        counts = [chroma.count(name) for name in ("items", "texts", "users")]
+    return counts == [items, items, users]
+
+
 def _unchanged(index: str | Path, active: StoredGeneration, clock: _Clock) -> BuildReport:
     return BuildReport(
         index=str(index),
@@ -195,7 +212,7 @@ def _profiles(
     recipe: Recipe,
     templates: Templates,
 ) -> tuple[Users, list[str]]:
-    """The users that have a profile, and their textualised histories."""
+    """The users that have a profile, and their histories told as texts."""
     pooling = Text(vectors, ExactSearch(vectors), recipe.signals.text)
     items = [catalogue.item(row) for row in range(len(catalogue))]
     ids: list[str] = []
@@ -217,7 +234,7 @@ def _fill(
     chroma: ChromaStore,
     generation: Generation,
     texts: list[str],
-    profiles: list[str],
+    told: list[str],
     progress: Progress | None,
 ) -> None:
     """The three collections: items in the space, their texts as encoded, users' profiles."""
@@ -226,7 +243,7 @@ def _fill(
     metadata = [_item_metadata(item) for item in items]
     chroma.write("items", catalogue.ids, generation.vectors, texts, metadata, progress=progress)
     chroma.write("texts", catalogue.ids, generation.raw, None, metadata, progress=progress)
-    chroma.write("users", users.ids, users.vectors, profiles, None, progress=progress)
+    chroma.write("users", users.ids, users.vectors, told, None, progress=progress)
 
 
 def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
@@ -243,19 +260,24 @@ def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
 
 
 def _require_reachable(chroma: ChromaStore, generation: Generation) -> None:
-    """Refuse a generation in which an item does not find itself.
+    """Refuse a generation in which an item, or one of a sample of users, does not find itself.
 
     Raises
     ------
     StoreError : how many do not, and the setting that helps.
     """
-    n = len(generation.catalogue)
+    n, ids = len(generation.catalogue), generation.catalogue.ids
     sample = None if n <= CHECK_ALL_BELOW else CHECK_SAMPLE
-    for name, vectors in (("items", generation.vectors), ("texts", generation.raw)):
-        found = reachability(chroma.search(name, generation.catalogue.ids), vectors, sample=sample)
+    users = generation.users
+    for name, named, vectors, size in (
+        ("items", ids, generation.vectors, sample),
+        ("texts", ids, generation.raw, sample),
+        ("users", users.ids, users.vectors, CHECK_USERS),
+    ):
+        found = reachability(chroma.search(name, named), vectors, sample=size)
         if found.unreachable or found.recall_at_10 < LEAST_RECALL:
             raise StoreError(
-                f"the vector index was not published: of {found.checked:,} items checked "
+                f"the vector index was not published: of {found.checked:,} vectors checked "
                 f"{len(found.unreachable):,} do not find themselves in {name!r}, recall@10 is "
                 f"{found.recall_at_10:.3f}; raise ef_construction and max_neighbors under [store]"
             )

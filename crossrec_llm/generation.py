@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
-from crossrec_llm.meaning import Space
+from crossrec_llm.meaning import Encoder, Space, TemplateOptions, Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.signals import FittedSignals
-from crossrec_llm.store import ChromaStore, Draft, Search, StoredGeneration
-from crossrec_llm.tables import Catalogue
+from crossrec_llm.store import ChromaStore, Draft, Search, StoredGeneration, differences
+from crossrec_llm.tables import Catalogue, HistoryOptions
 
 Collection = Literal["items", "texts", "users"]
 
@@ -50,6 +50,7 @@ class Generation:
     space : the transform from the one to the other.
     users : profiles.
     signals : what was learned from histories.
+    histories : how events become weights, with what was read off all of them.
     """
 
     def __init__(
@@ -61,13 +62,16 @@ class Generation:
         space: Space,
         users: Users,
         signals: FittedSignals,
+        histories: HistoryOptions,
         *,
         stored: StoredGeneration | None = None,
     ) -> None:
         self.recipe, self.catalogue = recipe, catalogue
         self.raw, self.vectors, self.space = raw, vectors, space
         self.users, self.signals = users, signals
+        self.histories = histories
         self.stored = stored
+        self._chroma: ChromaStore | None = None
 
     @classmethod
     def load(cls, stored: StoredGeneration) -> Generation:
@@ -90,16 +94,23 @@ class Generation:
                 Space.load(folder / "space.npz"),
                 Users(ids, np.load(folder / "users.npy", mmap_mode="r")),
                 FittedSignals.load(folder / "signals", recipe.signals),
+                HistoryOptions(**json.loads((folder / "histories.json").read_text("utf-8"))),
                 stored=stored,
             )
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
             raise IndexDamaged(
                 f"{folder}: a part of this generation cannot be read ({error}); "
                 "`crossrec build` makes a new one from the same files"
             ) from error
 
-    def save(self, folder: Path) -> None:
-        """Every part but Chroma's, one file each; the same parts give the same bytes."""
+    def save(self, folder: Path, templates: Templates) -> None:
+        """Every part but Chroma's, and the templates that made the texts.
+
+        The same parts give the same bytes.
+        """
+        templates.save(folder / "prompts")
+        histories = json.dumps(asdict(self.histories), sort_keys=True)
+        (folder / "histories.json").write_text(histories, "utf-8")
         (folder / "recipe.json").write_text(self.recipe.to_json(), "utf-8")
         self.catalogue.save(folder / "catalogue.arrow")
         np.save(folder / "raw.npy", self.raw)
@@ -116,6 +127,10 @@ class Generation:
         return self.stored.name if self.stored else "in memory"
 
     @property
+    def recipe_fingerprint(self) -> str:
+        return self.stored.parts["recipe"] if self.stored else self.recipe.fingerprint
+
+    @property
     def blend_fingerprint(self) -> str:
         """sha256 over the weights and sources of every situation."""
         blend = json.dumps(asdict(self.recipe.blend), sort_keys=True)
@@ -130,22 +145,32 @@ class Generation:
         """
         if self.stored is None:
             return
-        differing = [
-            f"{name}: the index has {self.stored.parts[name]}, here is {here}"
-            for name, here in parts.items()
-            if self.stored.parts[name] != here
-        ]
+        differing = differences({name: self.stored.parts.get(name, "") for name in parts}, parts)
         if differing:
             raise IndexMismatch(
-                f"this index was built with another {', '.join(parts)} ({'; '.join(differing)}); "
+                f"this index was built with something else ({'; '.join(differing)}); "
                 "run `crossrec build` again, or set up what it was built with"
             )
+
+    def templates(self, encoder: Encoder) -> Templates:
+        """The templates that the generation was built with."""
+        assert self.stored is not None, "a generation in memory has no templates"
+        names = TemplateOptions(history_items=self.recipe.templates.history_items)
+        return Templates.load(self.stored.folder / "prompts", names, tokens=encoder.tokens)
 
     def chroma_search(self, collection: Collection) -> Search:
         """Nearest-neighbour search in Chroma; `items` and `users` in the space, `texts` raw."""
         assert self.stored is not None, "a generation in memory has no Chroma"
         ids = self.users.ids if collection == "users" else self.catalogue.ids
-        return open_chroma(self.recipe, self.stored).search(collection, ids)
+        if self._chroma is None:
+            self._chroma = open_chroma(self.recipe, self.stored)
+        return self._chroma.search(collection, ids)
+
+    def close(self) -> None:
+        """Let go of Chroma; a later search opens it again."""
+        if self._chroma is not None:
+            self._chroma.close()
+            self._chroma = None
 
 
 def open_chroma(recipe: Recipe, stored: StoredGeneration | Draft) -> ChromaStore:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, get_type_hints
 from crossrec_llm.answering import AnsweringOptions, BlendOptions, SearchOptions
 from crossrec_llm.errors import RecipeError
 from crossrec_llm.meaning import EncoderOptions, SpaceOptions, TemplateOptions
+from crossrec_llm.records import STRICT
 from crossrec_llm.resources import default_folder
 from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
 from crossrec_llm.store import StoreOptions
@@ -25,7 +26,7 @@ from crossrec_llm.tables import HistoryOptions, TablesOptions
 class Recipe:
     """Everything that can be set about an index; each field is one table of the TOML file."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     tables: TablesOptions = field(default_factory=TablesOptions)
     histories: HistoryOptions = field(default_factory=HistoryOptions)
     templates: TemplateOptions = field(default_factory=TemplateOptions)
@@ -55,6 +56,7 @@ class Recipe:
             raise RecipeError(str(path), ["is not UTF-8 text"]) from error
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(str(path), [f"is not TOML: {error}"]) from error
+        _resolve_paths(raw, path.parent)
         return cls.from_dict(raw, source=str(path), text=text)
 
     @classmethod
@@ -65,12 +67,12 @@ class Recipe:
         problems: list[tuple[int | None, str]] = []
         recipe = None
         try:
-            recipe = TypeAdapter(cls).validate_python(raw)
+            recipe = TypeAdapter(cls).validate_python(_with_whole_situations(raw))
         except ValidationError as error:
             for entry in error.errors():
                 loc = tuple(str(part) for part in entry["loc"])
                 problems.append((_line_of(text, loc), _explain(cls, loc, entry)))
-        problems += [(_line_of(text, loc), words) for loc, words in _unknown_signals(raw)]
+        problems += [(_line_of(text, loc), words) for loc, words in _blend_problems(raw)]
         if problems or recipe is None:
             problems.sort(key=lambda problem: problem[0] or 0)
             raise RecipeError(
@@ -128,11 +130,38 @@ def _settings(cls: Any, loc: tuple[str, ...]) -> list[str]:
     return [f.name for f in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
 
 
-def _unknown_signals(raw: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
-    """Signal names in `blend` that no signal has."""
+def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
+    """Make paths of templates and models that lie beside the recipe absolute, in place."""
+    for table, keys in (("templates", ("item", "history", "query")), ("encoder", ("model",))):
+        settings = raw.get(table)
+        for key in keys if isinstance(settings, dict) else ():
+            value = settings.get(key)
+            if isinstance(value, str) and value and (folder / value).expanduser().exists():
+                settings[key] = str((folder / value).expanduser().resolve())
+
+
+def _with_whole_situations(raw: dict[str, Any]) -> dict[str, Any]:
+    """A situation that sets only weights, or only sources, keeps the default of the other."""
+    blend = raw.get("blend")
+    if not isinstance(blend, dict):
+        return raw
+    defaults = dataclasses.asdict(BlendOptions())
+    whole = {
+        name: {**defaults.get(name, {}), **given} if isinstance(given, dict) else given
+        for name, given in blend.items()
+    }
+    return {**raw, "blend": whole}
+
+
+def _blend_problems(raw: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Signal names in `blend` that no signal has, and weights that are all 0."""
     found: list[tuple[tuple[str, ...], str]] = []
     blend = raw.get("blend")
     for situation, table in (blend if isinstance(blend, dict) else {}).items():
+        weights = table.get("weights") if isinstance(table, dict) else None
+        if isinstance(weights, dict) and weights and not any(weights.values()):
+            loc = ("blend", situation, "weights")
+            found.append((loc, f"{'.'.join(loc)}: at least one weight must not be 0"))
         for key in ("weights", "sources") if isinstance(table, dict) else ():
             names = table.get(key)
             for name in names if isinstance(names, dict | list | tuple) else ():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from crossrec_llm.answering import (
     quota,
     reasons,
 )
-from crossrec_llm.errors import QueryError
+from crossrec_llm.errors import QueryError, UnknownUser
 from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import Encoder, Templates
 from crossrec_llm.records import (
@@ -32,11 +32,11 @@ from crossrec_llm.records import (
     Filter,
     Item,
     Query,
+    Reason,
     Receipt,
     Recommendation,
     Recommendations,
 )
-from crossrec_llm.resources import default_folder
 from crossrec_llm.signals import assemble
 from crossrec_llm.store import ExactSearch, Index, Ledger
 from crossrec_llm.tables import Histories
@@ -104,9 +104,14 @@ class Recommender:
         IndexMissing, IndexMismatch, IndexDamaged : what is wrong with it and what to run.
         """
         opened = Index.open(Path(index))
-        return cls(Generation.load(opened.generation), opened.ledger)
+        try:
+            return cls(Generation.load(opened.generation), opened.ledger)
+        except BaseException:
+            opened.close()
+            raise
 
     def close(self) -> None:
+        self.generation.close()
         self.ledger.close()
 
     def __enter__(self) -> Recommender:
@@ -220,16 +225,18 @@ class Recommender:
             lambda: self.generation.chroma_search("users"),
             self.recipe.search,
         )
-        found, scores = search.nearest(self.generation.vectors[row][None], k, allowed)
-        members = tuple(
-            self._member(rank, users.ids[u], float(score), row)
-            for rank, (u, score) in enumerate(zip(found[0], scores[0], strict=True), 1)
-            if u >= 0
-        )
+        asked = self.generation.vectors[row][None]
+        found, scores = search.nearest(asked, min(k, len(users.ids)), allowed)
+        members: list[AudienceMember] = []
+        for u, score in zip(found[0], scores[0], strict=True):
+            because = self._nearest_of(users.ids[u], row) if u >= 0 else None
+            if because is not None:
+                rank = len(members) + 1
+                members.append(AudienceMember(rank, users.ids[u], float(score), because))
         shortfall = None
         if len(members) < k:
             shortfall = f"{len(members)} of {k}: no more users have a profile and lack this item"
-        return Audience(self.catalogue.item(row), members, self.receipt, shortfall)
+        return Audience(self.catalogue.item(row), tuple(members), self.receipt, shortfall)
 
     def item(self, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
@@ -241,23 +248,19 @@ class Recommender:
     def encoder(self) -> Encoder:
         """Refused with IndexMismatch unless it is the one that made the index's vectors."""
         encoder = Encoder(self.recipe.encoder)
-        self.generation.require(encoder=encoder.fingerprint)
+        self.generation.require(encoder=encoder.name)
         return encoder
 
     @cached_property
     def templates(self) -> Templates:
-        """Refused with IndexMismatch unless they are the ones that made the index's texts."""
-        templates = Templates.load(
-            default_folder("prompts"), self.recipe.templates, tokens=self.encoder.tokens
-        )
-        self.generation.require(templates=templates.fingerprint)
-        return templates
+        """Those that made the index's texts."""
+        return self.generation.templates(self.encoder)
 
     @cached_property
     def receipt(self) -> Receipt:
         return Receipt(
             self.generation.name,
-            self.recipe.fingerprint[:12],
+            self.generation.recipe_fingerprint[:12],
             self.generation.blend_fingerprint[:12],
             __version__,
         )
@@ -273,7 +276,8 @@ class Recommender:
         outside = crosses(self.catalogue, home)
 
         rows = self._candidates(query, ask, allowed, outside, situation.sources)
-        blend = WeightedBlend(situation.weights)
+        there = {n: w for n, w in situation.weights.items() if n in self.signals}
+        blend = WeightedBlend(there)
         signals = [self.signals[name] for name in blend.names]
         scores = np.stack([signal.score(query, rows) for signal in signals], axis=1)
         parts = blend.parts(scores)
@@ -287,11 +291,12 @@ class Recommender:
             diversity=diversity,
             cross_share=ask.cross_share if len(home) else None,
         )
-        items = [self.catalogue.item(int(row)) for row in rows[chosen]]
-        why: list[Any] = [()] * len(items)
+        why: list[tuple[Reason, ...]] = [()] * len(chosen)
         if ask.explain:
-            history = [self.catalogue.item(int(row)) for row in query.history]
-            why = reasons(query, rows[chosen], parts[chosen], signals, items, history, text)
+            item_of = cache(self.catalogue.item)
+            why = reasons(
+                query, rows[chosen], scores[chosen], parts[chosen], signals, item_of, text
+            )
         people = self.generation.signals.popularity.people
         return Recommendations(
             query={
@@ -306,7 +311,7 @@ class Recommender:
             items=tuple(
                 Recommendation(
                     rank=rank,
-                    item=items[rank - 1],
+                    item=self.catalogue.item(int(rows[at])),
                     score=float(total[at]),
                     cross=bool(outside[rows[at]]),
                     cold=bool(people[rows[at]] == 0),
@@ -333,8 +338,8 @@ class Recommender:
         sources: Sequence[str],
     ) -> np.ndarray:
         """The pool; with a cross share each side gets a pool of its own, so neither starves."""
-        n = max(self.recipe.answering.n_candidates, ask.k)
-        proposing = [self.signals[name] for name in sources]
+        n = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
+        proposing = [self.signals[name] for name in sources if name in self.signals]
         if ask.cross_share is None or not outside.any():
             return propose(query, allowed, proposing, n)
         sides = (allowed & outside, allowed & ~outside)
@@ -356,19 +361,23 @@ class Recommender:
     def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Rows and weights of a person's history, oldest first."""
         histories = Histories.from_events(
-            self.ledger.events_of(user_id), self.catalogue, self.recipe.histories
+            self.ledger.events_of(user_id), self.catalogue, self.generation.histories
         )
         if not len(histories):
             return np.empty(0, np.int64), np.empty(0, np.float32)
         rows, weights, _ = histories.history(0)
         return rows, weights
 
-    def _member(self, rank: int, user_id: str, score: float, row: int) -> AudienceMember:
-        """One user of an audience, with the history item that lies nearest to the asked one."""
-        query = make_query("user", *self._history(user_id))
-        carriers = self.signals["text"].carriers(query, np.array([row]))[0]
-        because = self.catalogue.item(int(query.history[int(np.argmax(carriers))]))
-        return AudienceMember(rank, user_id, score, because)
+    def _nearest_of(self, user_id: str, row: int) -> Item | None:
+        """The history item that lies nearest to an item; None for who has left since the build."""
+        try:
+            history = make_query("user", *self._history(user_id)).history
+        except UnknownUser:
+            return None
+        if not len(history):
+            return None
+        cosines = self.generation.vectors[history] @ self.generation.vectors[row]
+        return self.catalogue.item(int(history[int(np.argmax(cosines))]))
 
 
 def _shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
@@ -391,5 +400,5 @@ def _notes(query: Query, ask: Ask, homes: int) -> tuple[str, ...]:
     if query.kind == "user" and not len(query.history):
         notes.append("no history to go by: these are the most popular items that pass the filter")
     if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):
-        notes.append("no home categories without a history: crossing was not restricted")
+        notes.append("the history has no category: crossing was not restricted")
     return tuple(notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 CATEGORY_SEPARATOR = " > "
 
 Cross = Literal["any", "only", "none"]
+
+STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
+"""How pydantic checks an Options dataclass: no unknown setting, no number that is none."""
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(step, done, total)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
+import textwrap
 
 import numpy as np
 import pyarrow.csv as pa_csv
 import pytest
 
 from crossrec_llm import Recommender, build
-from crossrec_llm.errors import DataError, IndexLocked, RecipeError, StoreError
+from crossrec_llm.errors import DataError, IndexLocked, RecipeError, StoreError, UnknownUser
 from crossrec_llm.store import Index, IndexWriter, Reachability
 from tests import shop
 
@@ -43,7 +45,7 @@ def test_report_accounts_for_the_files(shop_files, tmp_path):
     assert all(fine for _, fine in steps)
     assert {"encode", "record"} <= {step for step, _ in steps}
     assert list(report.seconds) == [
-        "prepare", "read", "record", "encode", "fit", "index", "verify", "publish",
+        "prepare", "read", "encode", "fit", "index", "verify", "publish",
     ]  # fmt: skip
     assert json.dumps(report.to_dict())
 
@@ -91,20 +93,130 @@ def test_frames_and_tables_are_taken(tmp_path):
     assert build(items, interactions, tmp_path / "index").unchanged
 
 
-def test_killed_and_started_again_gives_the_same_bytes(shop_files, shop_index, tmp_path):
-    """SIGKILL at several moments of a build; what is built in the end is the same."""
-    files = [str(shop_files / "items.csv"), str(shop_files / "interactions.csv")]
+# A build that kills itself at the n-th thing it reports or makes durable.
+KILL = """
+    import os, signal, sys
+    from pathlib import Path
+    from crossrec_llm import build
+    calls = 0
+    def count():
+        global calls
+        calls += 1
+        if calls == int(sys.argv[4]):
+            os.kill(os.getpid(), signal.SIGKILL)
+    def deadly(change):
+        def call(*args, **kwargs):
+            count()
+            return change(*args, **kwargs)
+        return call
+    only = sys.argv[5]
+    if not only:
+        Path.replace, os.fsync = deadly(Path.replace), deadly(os.fsync)
+    build(
+        *sys.argv[1:3], sys.argv[3], progress=lambda step, *_: step.startswith(only) and count()
+    )
+    print(calls)
+"""
+
+
+def killed_at(step, files, index, only=""):
+    run = [sys.executable, "-c", textwrap.dedent(KILL), *files, index, step, only]
+    process = subprocess.run([str(word) for word in run], capture_output=True, text=True)
+    assert process.returncode in (0, -signal.SIGKILL), process.stderr
+    return process
+
+
+@pytest.fixture(scope="module")
+def half(shop_files, tmp_path_factory):
+    """The shop without its last users and with one item less, as files of their own."""
+    folder = tmp_path_factory.mktemp("half")
+    items = pa_csv.read_csv(shop_files / "items.csv")
+    pa_csv.write_csv(items.slice(1), folder / "items.csv")
+    events = pa_csv.read_csv(shop_files / "interactions.csv")
+    pa_csv.write_csv(events.slice(0, 200), folder / "interactions.csv")
+    return folder / "items.csv", folder / "interactions.csv"
+
+
+def test_killed_anywhere_and_started_again_gives_the_same_bytes(
+    shop_files, shop_index, half, tmp_path
+):
+    """Over an index of other input: one of the two answers all the time, and a later build never
+
+    believes that there is nothing to do.
+    """
+    files = (shop_files / "items.csv", shop_files / "interactions.csv")
+    index, spare = tmp_path / "index", tmp_path / "spare"
+    build(*half, index)
+    shutil.copytree(index, spare)
+    steps = int(killed_at(0, files, spare).stdout)
+    deaths = 0
+    for step in [2, steps // 2, *range(steps - 7, steps)]:
+        deaths += killed_at(step, files, index).returncode != 0
+        with Recommender.open(index) as recommender:
+            known = recommender.generation.users.ids
+            assert len(recommender.similar("p-chess-set")) == 10
+            assert len(recommender.audience("p-chess-set")) > 0
+            for user_id in known[:3]:
+                with contextlib.suppress(UnknownUser):
+                    recommender.for_user(user_id)
+    assert deaths >= 7
+    build(*half, index)
+    build(*files, index)
+    again = json.loads(answers(index))
+    for answer, expected in zip(again, json.loads(answers(shop_index)), strict=True):
+        answer["receipt"].pop("generation"), expected["receipt"].pop("generation")
+        assert answer == expected
+
+
+def test_killed_while_encoding_encodes_nothing_twice(shop_files, shop_index, tmp_path):
+    files = (shop_files / "items.csv", shop_files / "interactions.csv")
     index = tmp_path / "index"
-    code = f"from crossrec_llm import build; build({files[0]!r}, {files[1]!r}, {str(index)!r})"
-    for seconds in (1.0, 6.0, 9.0):
-        process = subprocess.Popen([sys.executable, "-c", code])
-        time.sleep(seconds)
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+    assert killed_at(2, files, index, only="encode").returncode == -signal.SIGKILL
     report = build(*files, index)
-    assert report.from_cache > 0 or report.unchanged
+    assert report.from_cache == 64
+    assert report.from_cache + report.encoded == report.items
     assert answers(index) == answers(shop_index)
+
+
+@pytest.mark.parametrize(
+    "damage", ["vectors.npy", "signals/popularity.safetensors", "chroma/chroma.sqlite3", "records"]
+)
+def test_building_again_mends_what_is_damaged(damage, shop_files, shop_index, tmp_path):
+    files = (shop_files / "items.csv", shop_files / "interactions.csv")
+    index = tmp_path / "index"
+    shutil.copytree(shop_index, index)
+    folder = index / "generations" / Index.open(index).manifest.active
+    (index / "records.sqlite" if damage == "records" else folder / damage).unlink()
+    report = build(*files, index)
+    assert not report.unchanged
+    assert report.encoded == 0
+    with Recommender.open(index) as recommender:
+        assert len(recommender.for_user("u0")) == 10
+        recommender.generation.chroma_search("items")
+
+
+def test_a_full_disk_is_one_clear_error_and_the_old_index_answers(shop_files, half, tmp_path):
+    index = tmp_path / "index"
+    build(*half, index)
+    code = """
+        import resource, signal, sys
+        from crossrec_llm import build
+        from crossrec_llm.errors import CrossrecError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
+        try:
+            build(*sys.argv[1:3], sys.argv[3])
+        except CrossrecError as error:
+            print(error)
+    """
+    for size in (2_000, 60_000, 300_000):
+        run = [sys.executable, "-c", textwrap.dedent(code), shop_files / "items.csv"]
+        run += [shop_files / "interactions.csv", index, size]
+        process = subprocess.run([str(word) for word in run], capture_output=True, text=True)
+        assert process.returncode == 0, process.stderr[-2000:]
+        assert len(process.stdout.strip().splitlines()) == 1
+        with Recommender.open(index) as recommender:
+            assert len(recommender.similar("p-chess-set")) == 10
 
 
 def test_a_second_writer_is_refused_and_the_index_still_answers(shop_files, shop_index):

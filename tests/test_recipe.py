@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -121,6 +122,32 @@ def test_every_option_is_documented():
     undocumented = [
         f"{cls.__name__}.{name}"
         for cls, name in walk(Recipe)
-        if name not in (cls.__doc__ or "") and cls.__name__ != "SignalsOptions"
+        if not re.search(rf"^ *(\w+, )*{name}(, \w+)* : ", cls.__doc__ or "", re.MULTILINE)
     ]
     assert not undocumented
+
+
+def test_a_situation_keeps_what_it_does_not_set():
+    recipe = Recipe.from_dict({"blend": {"user": {"weights": {"text": 1}}}})
+    assert recipe.blend.user.weights == {"text": 1.0}
+    assert recipe.blend.user.sources == Recipe().blend.user.sources
+
+
+@pytest.mark.parametrize(
+    ("blend", "named"),
+    [
+        ({"weights": {}}, "at least 1 item"),
+        ({"weights": {"text": 0}}, "must not be 0"),
+        ({"weights": {"text": float("nan")}}, "finite"),
+        ({"sources": []}, "at least 1 item"),
+    ],
+)
+def test_a_blend_that_could_not_answer_is_refused(blend, named):
+    with pytest.raises(RecipeError, match=named):
+        Recipe.from_dict({"blend": {"user": blend}})
+
+
+def test_paths_are_found_beside_the_recipe(tmp_path):
+    (tmp_path / "mine.jinja").write_text("{{ title }}")
+    path = write(tmp_path, "[templates]\nitem = 'mine.jinja'\n")
+    assert Recipe.load(path).templates.item == str((tmp_path / "mine.jinja").resolve())

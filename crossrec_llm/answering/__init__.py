@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
@@ -13,6 +13,7 @@ from crossrec_llm.answering.diversity import arrange, quota
 from crossrec_llm.answering.explaining import reasons
 from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
 from crossrec_llm.answering.profile import make_query
+from crossrec_llm.records import STRICT
 
 __all__ = [
     "AnsweringOptions",
@@ -40,6 +41,6 @@ class AnsweringOptions:
     diversity : 0 (relevance only) to 1.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     n_candidates: Annotated[int, Ge(1)] = 500
     diversity: Annotated[float, Ge(0), Le(1)] = 0.0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from annotated_types import MinLen
+
+from crossrec_llm.records import STRICT
 
 SituationName = Literal["user", "cross", "like", "similar"]
 
@@ -19,9 +22,9 @@ class Situation:
     sources : signals that may propose items; the others only score.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    weights: dict[str, float]
-    sources: tuple[str, ...]
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    weights: Annotated[dict[str, float], MinLen(1)]
+    sources: Annotated[tuple[str, ...], MinLen(1)]
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,17 @@ class BlendOptions:
     similar : for an item.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     user: Situation = field(
         default_factory=lambda: Situation(
-            {"neighbours": 1.0, "text": 1.0, "late_interaction": 0.3, "popularity": 0.1},
-            ("neighbours", "text", "late_interaction", "popularity"),
+            {"ease": 1.5, "neighbours": 0.6, "transitions": 0.3, "text": 0.8, "popularity": 0.3},
+            ("ease", "neighbours", "transitions", "text", "popularity"),
         )
     )
     cross: Situation = field(
         default_factory=lambda: Situation(
-            {"neighbours": 1.0, "late_interaction": 0.7, "text": 0.3, "popularity": 0.3},
-            ("neighbours", "late_interaction", "text", "popularity"),
+            {"ease": 1.0, "neighbours": 1.0, "late_interaction": 0.7, "popularity": 0.3},
+            ("ease", "neighbours", "late_interaction", "popularity"),
         )
     )
     like: Situation = field(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge
 
-from crossrec_llm.records import Query
+from crossrec_llm.records import STRICT, Query
 from crossrec_llm.signals import Source
 from crossrec_llm.store import ExactSearch, Search
 
@@ -24,7 +24,7 @@ class SearchOptions:
     overfetch : ask the index for at most this many neighbours; beyond it a scan is cheaper.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     exact_below: Annotated[int, Ge(0)] = 100_000
     overfetch: Annotated[int, Ge(1)] = 2_000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,78 +11,81 @@ from crossrec_llm.signals import Signal
 
 KEPT_REASONS = 3
 
+# What a kind says with a history item, and without one.
+WORDS = {
+    "text": ("reads like “{}”", "far from what was disliked"),
+    "neighbours": ("people who took “{}” also took it", ""),
+    "transitions": ("people who took “{}” took it soon after", ""),
+    "asked": ("", "matches “{}”"),
+    "popular": ("", "popular{}"),
+    "fill": ("", "fills the list: nothing in particular speaks for it"),
+}
+
 
 def reasons(
     query: Query,
     rows: np.ndarray,
+    scores: np.ndarray,
     parts: np.ndarray,
     signals: Sequence[Signal],
-    items: Sequence[Item],
-    history: Sequence[Item],
+    item_of: Callable[[int], Item],
     text: str | None,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row, strongest first.
 
     What a signal adds to the score is split over the history items by `Signal.carriers`; what
-    speaks against the item is left out, and shares are taken of what speaks for it. Where
-    nothing speaks for it, the signal that speaks least against it is named.
+    speaks against the item is left out, and shares are taken of what speaks for it. A signal that
+    has nothing on an item (nobody took both, nobody took it at all) is no reason, even where
+    others of the pool have less.
 
     Parameters
     ----------
-    rows : (n,) int64, and `items` the same as records.
-    parts : (n, s) float32, what each signal adds to the score.
-    history : the items of `query.history` as records.
+    rows : (n,) int64.
+    scores, parts : (n, s) float32, the signals' scores, and what each adds to the blend.
+    item_of : row -> record.
     text : what was typed, None where nothing was.
     """
     carried = [signal.carriers(query, rows) for signal in signals]
     out = []
-    for i, item in enumerate(items):
-        weights = np.maximum(parts[i], 0)
-        if not weights.any():
-            weights = (parts[i] == parts[i].max()).astype(np.float32)
+    for i, row in enumerate(rows):
         shares: dict[tuple[str, int | None], float] = {}
         for s, signal in enumerate(signals):
-            share = float(weights[s] / weights.sum())
-            if share == 0:
-                continue
-            by_item = carried[s][i]
-            total = float(by_item.sum())
-            if total <= 0:
-                shares[signal.kind, None] = shares.get((signal.kind, None), 0) + share
-                continue
-            for h in np.flatnonzero(by_item):
-                key = (signal.kind, int(h))
-                shares[key] = shares.get(key, 0) + share * float(by_item[h]) / total
+            if parts[i, s] > 0:
+                for h, part in _split(carried[s][i], float(scores[i, s])):
+                    key = (signal.kind, h)
+                    shares[key] = shares.get(key, 0) + float(parts[i, s]) * part
+        total = sum(shares.values())
+        if not total:
+            shares, total = {("fill", None): 1.0}, 1.0
         top = sorted(shares.items(), key=lambda entry: -entry[1])[:KEPT_REASONS]
-        out.append(
-            tuple(
-                Reason(
-                    kind,
-                    share,
-                    sentence(kind, item, None if h is None else history[h], text, query.kind),
-                    None if h is None else history[h].item_id,
-                )
-                for (kind, h), share in top
-            )
-        )
+        item = item_of(int(row))
+        found = []
+        for (kind, h), share in top:
+            because = None if h is None else item_of(int(query.history[h]))
+            words = sentence(kind, item, because, text)
+            found.append(Reason(kind, share / total, words, because.item_id if because else None))
+        out.append(tuple(found))
     return out
 
 
-def sentence(kind: str, item: Item, because: Item | None, text: str | None, asked: str) -> str:
+def _split(carriers: np.ndarray, score: float) -> Iterator[tuple[int | None, float]]:
+    """(history item or None, its part), the parts summing to 1; nothing without a ground."""
+    total = float(carriers.sum())
+    if total > 0:
+        for h in np.flatnonzero(carriers):
+            yield int(h), float(carriers[h]) / total
+    elif score > 0:
+        yield None, 1.0
+
+
+def sentence(kind: str, item: Item, because: Item | None, text: str | None) -> str:
     """One reason in words."""
-    if because is not None:
-        title = because.title if len(because.title) <= 60 else f"{because.title[:57]}..."
-        words = {
-            "text": f"reads like “{title}”",
-            "neighbours": f"people who took “{title}” also took it",
-        }[kind]
-        here, there = because.category[:1], item.category[:1]
-        bridge = f" ({here[0]} → {there[0]})" if here and there and here != there else ""
-        return words + bridge
-    if kind == "asked":
-        return f"matches “{text}”"
-    if kind == "popular":
-        return f"popular in {item.category[0]}" if item.category else "popular"
-    if kind == "text":
-        return "reads like the history as a whole" if asked == "user" else "reads alike"
-    return "taken by the same people"
+    with_item, alone = WORDS[kind]
+    here = item.category[:1]
+    if because is None:
+        place = f" in {here[0]}" if here else ""
+        return alone.format(text if kind == "asked" else place)
+    title = because.title if len(because.title) <= 60 else f"{because.title[:57]}..."
+    there = because.category[:1]
+    crossing = f" ({there[0]} → {here[0]})" if here and there and here != there else ""
+    return with_item.format(title) + crossing

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crossrec_llm.records import Filter, Query
@@ -9,15 +11,20 @@ from crossrec_llm.tables import Catalogue
 
 
 def home_categories(catalogue: Catalogue, query: Query) -> np.ndarray:
-    """Sorted codes of the top categories in the query's history; empty without one."""
-    return np.unique(catalogue.top_codes[query.history])
+    """Sorted codes of the top categories in the query's history; empty without one.
+
+    What has no category is at home nowhere.
+    """
+    codes = np.unique(catalogue.top_codes[query.history])
+    return codes[codes != catalogue.no_category]
 
 
 def crosses(catalogue: Catalogue, home: np.ndarray) -> np.ndarray:
-    """(n_items,) bool: outside the home categories; nothing is where there are none."""
+    """(n_items,) bool: in a category outside the home categories; nothing where there are none."""
     if not len(home):
         return np.zeros(len(catalogue), bool)
-    return ~np.isin(catalogue.top_codes, home)
+    codes = catalogue.top_codes
+    return ~np.isin(codes, home) & (codes != catalogue.no_category)
 
 
 def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarray:
@@ -29,7 +36,6 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
     Raises
     ------
     QueryError : a category that the catalogue does not have.
-    UnknownItem : an id of `exclude` or `only` that it does not have.
     """
     mask = np.ones(len(catalogue), bool)
     if filter.category:
@@ -38,8 +44,8 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
         mask &= ~catalogue.under(path)
     home = home_categories(catalogue, query)
     if filter.cross != "any" and len(home):
-        outside = crosses(catalogue, home)
-        mask &= outside if filter.cross == "only" else ~outside
+        only = filter.cross == "only"
+        mask &= crosses(catalogue, home) if only else np.isin(catalogue.top_codes, home)
     # Comparisons with NaN are False, so an item without a price or date fails.
     if filter.price_min is not None:
         mask &= catalogue.prices >= filter.price_min
@@ -53,10 +59,16 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
         mask &= catalogue.available
     if filter.only is not None:
         given = np.zeros(len(catalogue), bool)
-        given[[catalogue.row(item_id) for item_id in filter.only]] = True
+        given[_known(catalogue, filter.only)] = True
         mask &= given
-    mask[[catalogue.row(item_id) for item_id in filter.exclude]] = False
+    mask[_known(catalogue, filter.exclude)] = False
     if not filter.include_seen or query.kind == "similar":
         mask[query.history] = False
     mask[query.disliked] = False
     return mask
+
+
+def _known(catalogue: Catalogue, item_ids: Sequence[str]) -> np.ndarray:
+    """Rows of those ids that are there: an item that is gone needs no excluding."""
+    rows = catalogue.rows(item_ids)
+    return rows[rows >= 0]

@@ -8,20 +8,16 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import typer
+from packaging.requirements import Requirement
 
 from crossrec_llm.cli import show
 from crossrec_llm.cli.build import RecipeName
 from crossrec_llm.cli.options import Output, Where, command
 from crossrec_llm.errors import CrossrecError
-
-PACKAGES = (
-    "sentence-transformers transformers torch accelerate chromadb numpy pyarrow duckdb scipy "
-    "safetensors"
-).split()
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,8 @@ def _machine() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for name in PACKAGES:
+    needed = [Requirement(text) for text in requires("crossrec-llm") or ()]
+    for name in (r.name for r in needed if r.marker is None):
         try:
             yield Finding(name, version(name))
         except PackageNotFoundError:

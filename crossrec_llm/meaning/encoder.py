@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,7 @@ from annotated_types import Ge
 from crossrec_llm.errors import ModelError
 from crossrec_llm.meaning.model import DEFAULT_MODEL, ModelFiles
 from crossrec_llm.meaning.tokens import Tokens
+from crossrec_llm.records import STRICT, Progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from crossrec_llm.meaning.cache import VectorCache
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class EncoderOptions:
     max_tokens : tokens of a text that are read; None takes the model's own limit.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     model: str = DEFAULT_MODEL
     revision: str | None = None
@@ -96,6 +95,12 @@ class Encoder:
             self._document_prompt,
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """What made the vectors, in words that tell two encoders apart."""
+        revision = f" at {self.revision[:8]}" if self.revision else ""
+        return f"{self.id}{revision} in {self._options.dtype} ({self.fingerprint[:12]})"
 
     @cached_property
     def dim(self) -> int:

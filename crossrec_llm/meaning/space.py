@@ -13,12 +13,13 @@ import json
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
 
 from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.records import STRICT
 
 _RIDGE = 1e-3
 _CHUNK = 8192
@@ -37,7 +38,7 @@ class SpaceOptions:
     min_items : a top category with fewer items takes the mean of all.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     power: Annotated[float, Ge(0), Le(1)] = 0.5
     centre: Literal["top_category", "global"] = "top_category"

@@ -14,7 +14,7 @@ from annotated_types import Ge
 
 from crossrec_llm.errors import TemplateError
 from crossrec_llm.meaning.sandbox import FIELDS, ItemFields, Template, fold, join_parts
-from crossrec_llm.records import Item
+from crossrec_llm.records import STRICT, Item
 
 if TYPE_CHECKING:
     from crossrec_llm.meaning.tokens import Tokens
@@ -39,7 +39,7 @@ class TemplateOptions:
     history_items : how many of a user's newest items a history text may name.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     item: str = "item"
     history: str = "history"
@@ -105,6 +105,13 @@ class Templates:
             options,
             tokens,
         )
+
+    def save(self, folder: Path) -> None:
+        """Write the three sources under their usual names, for `load` to read back."""
+        folder.mkdir(exist_ok=True)
+        for name in ("item", "history", "query"):
+            template: Template = getattr(self, f"_{name}")
+            (folder / f"{name}.jinja").write_text(template.source, "utf-8")
 
     @property
     def fingerprint(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -55,3 +56,26 @@ def best(scores: np.ndarray, n: int) -> np.ndarray:
     """Positions of the `n` highest finite `scores` ((m,)), best first, ties by position."""
     usable = np.flatnonzero(np.isfinite(scores))
     return usable[top(scores[usable], n)]
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Named arrays in one file; equal arrays give equal bytes. A full disk is an OSError."""
+    from safetensors.numpy import save
+
+    path.write_bytes(save(dict(arrays)))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote.
+
+    Raises
+    ------
+    OSError, ValueError : it cannot be read, or is something else.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(str(path))
+    except SafetensorError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from crossrec_llm.records import Query
-from crossrec_llm.signals.base import best
+from crossrec_llm.signals.base import best, read_arrays, write_arrays
 from crossrec_llm.tables import Histories
 
 
@@ -30,15 +30,11 @@ class Popularity:
         return cls(histories.counts_per_item(n_items))
 
     def save(self, path: Path) -> None:
-        from safetensors.numpy import save_file
-
-        save_file({"people": self.people}, str(path))
+        write_arrays(path, people=self.people)
 
     @classmethod
     def load(cls, path: Path) -> Popularity:
-        from safetensors.numpy import load_file
-
-        return cls(load_file(str(path))["people"])
+        return cls(**read_arrays(path))
 
     def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
         return np.log1p(self.people[rows]).astype(np.float32)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from crossrec_llm.records import Query
+from crossrec_llm.records import STRICT, Query
 from crossrec_llm.signals.base import recency
 from crossrec_llm.store import Search
 
@@ -22,7 +22,7 @@ class TextOptions:
     dislike : how far the vector is pushed away from the mean of the disliked items.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     decay: Annotated[float, Gt(0), Le(1)] = 0.7
     last: Annotated[int, Ge(1)] = 50
     dislike: Annotated[float, Ge(0)] = 0.3
@@ -44,7 +44,10 @@ class Text:
         self.vectors, self.search, self.options = vectors, search, options
 
     def profile(self, query: Query) -> np.ndarray | None:
-        """(dim,) float32 unit vector of the history; None where there is nothing to pool."""
+        """(dim,) float32 unit vector of the history; None where there is nothing to pool.
+
+        Dislikes alone make one only for a text, which says what is wanted.
+        """
         weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
         pooled = weights @ self.vectors[query.history]
         norm = float(np.linalg.norm(pooled))
@@ -52,7 +55,8 @@ class Text:
             away = self.vectors[query.disliked].mean(axis=0)
             pooled = pooled / max(norm, 1e-12) - self.options.dislike * away
             norm = float(np.linalg.norm(pooled))
-        if not len(query.history) or norm < 1e-6:
+        bends_away = query.kind == "like" and len(query.disliked)
+        if norm < 1e-6 or not (len(query.history) or bends_away):
             return None
         return (pooled / norm).astype(np.float32)
 
@@ -83,7 +87,7 @@ class LateInteractionOptions:
     temperature : near 0 only the nearest history item counts, far above all count alike.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     decay: Annotated[float, Gt(0), Le(1)] = 0.9
     last: Annotated[int, Ge(1)] = 20
     temperature: Annotated[float, Gt(0)] = 0.1
@@ -104,15 +108,29 @@ class LateInteraction:
         self.vectors, self.search, self.options = vectors, search, options
 
     def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
-        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
-        cosines = self.vectors[rows] @ self.vectors[query.history].T
-        return np.exp(cosines / np.float32(self.options.temperature)) * weights
+        return self._responsibilities(query, rows)[0]
 
     def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
         if not len(query.history):
             return np.full(len(rows), np.nan, np.float32)
-        total = self.carriers(query, rows).sum(axis=1)
-        return np.float32(self.options.temperature) * np.log(total)
+        parts, largest = self._responsibilities(query, rows)
+        return (largest + self.options.temperature * np.log(parts.sum(axis=1))).astype(np.float32)
+
+    def _responsibilities(self, query: Query, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, h) w_h exp((c_ih - max_h c_ih) / tau), and (n,) that largest cosine.
+
+        Taking the largest out keeps the exponential finite at any temperature.
+        """
+        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
+        counts = np.flatnonzero(weights)
+        parts = np.zeros((len(rows), len(weights)), np.float32)
+        if not len(counts):
+            return parts, np.zeros(len(rows), np.float32)
+        cosines = self.vectors[rows] @ self.vectors[query.history[counts]].T
+        largest = cosines.max(axis=1, initial=-1.0)
+        above = (cosines - largest[:, None]) / np.float32(self.options.temperature)
+        parts[:, counts] = np.exp(above) * weights[counts]
+        return parts, largest
 
     def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
         newest = query.history[::-1][: self.options.last]

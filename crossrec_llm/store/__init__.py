@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.index import Draft, Index, IndexWriter, StoredGeneration
-from crossrec_llm.store.ledger import Ledger
+from crossrec_llm.store.ledger import Ledger, content_digest
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
 from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability, top
 
@@ -23,6 +23,7 @@ __all__ = [
     "Search",
     "StoreOptions",
     "StoredGeneration",
+    "content_digest",
     "differences",
     "reachability",
     "top",

@@ -17,6 +17,7 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from crossrec_llm.errors import IndexDamaged, IndexMismatch, StoreUnavailable
+from crossrec_llm.records import STRICT, Progress
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.store.search import unfilled
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.config import Settings
 
-Progress = Callable[[str, int, int], None]
 Metadata = Mapping[str, str | int | float | bool | None]
 
 _REQUEST_BYTES = 16_000_000  # a server refuses more than 40 MB; texts are of unequal length
@@ -44,7 +44,7 @@ class StoreOptions:
     timeout : seconds to wait for one answer of a server.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     url: str = ""
     max_neighbors: Annotated[int, Ge(2)] = 32
     ef_construction: Annotated[int, Ge(2)] = 200

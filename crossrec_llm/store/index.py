@@ -14,7 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import pyarrow as pa
+
 from crossrec_llm.errors import IndexDamaged, IndexLocked, IndexMissing, StoreUnavailable
+from crossrec_llm.records import Progress
 from crossrec_llm.store.chroma import is_volatile
 from crossrec_llm.store.files import (
     checksums,
@@ -35,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 _MANIFEST, _LEDGER, _CACHE = "manifest.json", "records.sqlite", "vectors.cache"
 _LOCK, _HOLDER, _GENERATIONS, _SEAL = "lock", "lock.holder", "generations", "generation.json"
+_CHROMA = "chroma/chroma.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -202,12 +206,22 @@ class IndexWriter:
             folder.mkdir()
         return Draft(name, folder, dict(parts), _prefix(self.ledger.id, name))
 
-    def publish(self, draft: Draft, counts: Mapping[str, int]) -> StoredGeneration:
-        """Make a draft the active generation; Chroma and all files in it must be closed.
+    def publish(
+        self,
+        draft: Draft,
+        counts: Mapping[str, int],
+        items: pa.Table,
+        events: pa.Table,
+        *,
+        progress: Progress | None = None,
+    ) -> StoredGeneration:
+        """Make a draft the active generation, and what it was built from the truth.
 
-        The checksums of its files go into its generation.json, but for those that Chroma changes
-        when it is only read. Everything is durable before the one rename that makes it live.
-        Generations beyond `keep` are removed afterwards.
+        Chroma and all files of the draft must be closed. The checksums of its files go into its
+        generation.json, but for those that Chroma changes when it is only read. Everything is
+        durable before the truth is replaced, and then one rename makes the generation live. A
+        kill between these two leaves the old generation over the new truth; the next build sees
+        that from `Ledger.content` and goes on. Generations beyond `keep` are removed afterwards.
         """
         final = self._folder(draft.name)
         seal = {
@@ -230,11 +244,22 @@ class IndexWriter:
         manifest = Manifest(
             draft.name, {**{name: known[name] for name in kept}, draft.name: record}
         )
+        self.ledger.replace(items, events, progress=progress)
         manifest.write(self.path / _MANIFEST)
         self._manifest = manifest
         self.active = _load(self.path, manifest, draft.name, self.ledger.id)
         self._remove_all_but(manifest.generations)
         return self.active
+
+    def damage(self, generation: StoredGeneration) -> list[str]:
+        """The files of a generation that are missing or not as they were published."""
+        sealed = json.loads((generation.folder / _SEAL).read_bytes())["files"]
+        found = checksums(generation.folder, skip=is_volatile)
+        damaged = [name for name in sealed if found.get(name) != sealed[name]]
+        in_chroma = any(name.startswith("chroma/") for name in sealed)
+        if in_chroma and not (generation.folder / _CHROMA).exists():
+            damaged.append(_CHROMA)
+        return damaged
 
     @property
     def prefixes(self) -> list[str]:

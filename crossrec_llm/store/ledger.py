@@ -23,13 +23,11 @@ from crossrec_llm.errors import (
     IndexMismatch,
     IndexMissing,
     StoreUnavailable,
-    UnknownItem,
     UnknownUser,
 )
+from crossrec_llm.records import Progress
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA, near_matches
-
-Progress = Callable[[str, int, int], None]
 
 _LAYOUT = 1  # in the file as user_version
 
@@ -108,6 +106,11 @@ class Ledger:
         return str(self._one("SELECT value FROM about WHERE name = 'id'"))
 
     @property
+    def content(self) -> str:
+        """The `content_digest` of what is in it; "" when it is empty."""
+        return str(self._one("SELECT value FROM about WHERE name = 'content'") or "")
+
+    @property
     def item_count(self) -> int:
         return int(self._one("SELECT count(*) FROM items"))
 
@@ -138,8 +141,8 @@ class Ledger:
         DataError : an item twice, or an event about an item that is not there.
         StoreUnavailable : no room, or not to be written; the old truth stays whole.
         """
-        digest = _digest(items, events)
-        if self._one("SELECT value FROM about WHERE name = 'content'") == digest:
+        digest = content_digest(items, events)
+        if self.content == digest:
             return False
         users, user_keys, item_keys = _keys(items, events)
         total = len(items) + len(users) + len(events)
@@ -196,15 +199,7 @@ class Ledger:
         return bool(self._one("SELECT count(*) FROM users WHERE user_id = ?", user_id))
 
     def users_of(self, item_id: str) -> list[str]:
-        """The users with an event about an item, each once, in the order of the users.
-
-        Raises
-        ------
-        UnknownItem : names items whose ids look like it.
-        """
-        if not self._one("SELECT count(*) FROM items WHERE item_id = ?", item_id):
-            items = self._all("SELECT item_id FROM items")
-            raise UnknownItem(item_id, near_matches(item_id, [id for (id,) in items]))
+        """The users with an event about an item, each once, in the order of the users."""
         rows = self._all(
             "SELECT DISTINCT users.user_id FROM items JOIN events ON item = items.key "
             "JOIN users ON users.key = user WHERE item_id = ? ORDER BY user",
@@ -259,8 +254,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, write: bool) -> None:
         raise IndexDamaged(f"{path}: there is no ledger in this file; run `crossrec build` again")
 
 
-def _digest(items: pa.Table, events: pa.Table) -> str:
-    """Sha256 over the content of both tables."""
+def content_digest(items: pa.Table, events: pa.Table) -> str:
+    """Sha256 over the content of both tables; `Ledger.content` of a ledger that holds them."""
     digest = hashlib.sha256()
     for table in (items, events):
         digest.update(table.schema.serialize())

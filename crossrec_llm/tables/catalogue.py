@@ -192,6 +192,11 @@ class Catalogue:
         return self._tops[1]
 
     @cached_property
+    def no_category(self) -> int:
+        """The code of items without a category; -1 where every item has one."""
+        return self.top_names.index("") if "" in self.top_names else -1
+
+    @cached_property
     def _folded_paths(self) -> list[tuple[str, ...]]:
         return [tuple(part.casefold() for part in path) for path in self._paths[0]]
 

@@ -8,13 +8,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from annotated_types import Ge
 
+from crossrec_llm.records import STRICT
 from crossrec_llm.tables.values import DateOrder
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class CleaningOptions:
         "none" = the cells are plain names.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     max_text: Annotated[int, Ge(1)] = 100_000
     max_id: Annotated[int, Ge(1)] = 10_000
     date_order: DateOrder = "auto"

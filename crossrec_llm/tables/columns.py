@@ -6,9 +6,10 @@ import difflib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from crossrec_llm.errors import DataError
+from crossrec_llm.records import STRICT
 
 # Best first; compared without case, spaces, signs, and RecBole's ":token". From the exports of
 # MovieLens, Amazon, RecBole, Shopify, WooCommerce, Google Merchant, GA4, RetailRocket, Goodreads,
@@ -67,9 +68,21 @@ class ItemColumns:
 
     Where several are named, title and description join their texts, and category takes them as the
     parts of the path, top first.
+
+    Parameters
+    ----------
+    item_id : what tells items apart; the interactions name items by it.
+    title : name of the item.
+    description : longer text about it.
+    category : path of categories, or a list of genres or tags.
+    brand : brand, author, artist, maker.
+    price : price, with or without a currency.
+    image_url : where its picture is.
+    available : whether it can be had now; where nothing is said, it can.
+    added : when it came into the catalogue.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     item_id: str = ""
     title: Mapped = ""
     description: Mapped = ""
@@ -83,9 +96,18 @@ class ItemColumns:
 
 @dataclass(frozen=True)
 class EventColumns:
-    """Which columns of an interactions source to take; "" = recognised by its name, "-" = none."""
+    """Which columns of an interactions source to take; "" = recognised by its name, "-" = none.
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    Parameters
+    ----------
+    user_id : who did it.
+    item_id : with which item.
+    timestamp : when; without it the order of the rows is the order in time.
+    event : what kind of event it was ("purchase", "view" ...).
+    value : how much: a rating, a quantity.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     user_id: str = ""
     item_id: str = ""
     timestamp: str = ""

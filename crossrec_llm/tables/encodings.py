@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
 from crossrec_llm.errors import DataError
+from crossrec_llm.tables.alphabets import likeliest
 from crossrec_llm.tables.raw import FormatOptions
 
 _SAMPLE = 1 << 16
@@ -18,18 +21,36 @@ _BOMS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# What charset-normalizer may choose from. To it cp1250 and its like look the same as cp1252.
+# What charset-normalizer may choose from. To it cp1250 and its like look the same as cp1252, so
+# these are told apart by `likeliest`.
 _LEGACY = ["gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1252"]
+_PAIR = re.compile(rb"(?<=[A-Za-z])[\x80-\xff]{2}(?=[A-Za-z])")
 
 
-def as_utf8(data: bytes, label: str, options: FormatOptions) -> tuple[bytes, str, Counter[str]]:
-    """The same text in UTF-8 without byte order mark and NUL; its encoding; repairs by kind.
+@dataclass(frozen=True)
+class Text:
+    """Text in UTF-8 without byte order mark and NUL.
+
+    Attributes
+    ----------
+    encoding : what it was; `guessed` : whether that is no more than the likeliest one.
+    repairs : kind -> count.
+    """
+
+    data: bytes
+    encoding: str
+    guessed: bool
+    repairs: Counter[str]
+
+
+def as_utf8(data: bytes, label: str, options: FormatOptions) -> Text:
+    """The same text in UTF-8.
 
     Raises
     ------
     DataError : `options.encoding` does not exist, or this is no text.
     """
-    encoding = _encoding(data, label, options)
+    encoding, guessed = _encoding(data, label, options)
     repairs = Counter[str]()
     if encoding == "utf-8":
         data = data.removeprefix(codecs.BOM_UTF8)
@@ -44,16 +65,17 @@ def as_utf8(data: bytes, label: str, options: FormatOptions) -> tuple[bytes, str
     head = data[:_SAMPLE]
     if sum(head.count(code) for code in range(32) if code not in (9, 10, 13)) > len(head) / 10:
         raise DataError("is no text; expected CSV, JSON lines or parquet", source=label)
-    return data, encoding, repairs
+    return Text(data, encoding, guessed, repairs)
 
 
-def _encoding(data: bytes, label: str, options: FormatOptions) -> str:
+def _encoding(data: bytes, label: str, options: FormatOptions) -> tuple[str, bool]:
+    """The encoding, and whether it is a guess."""
     for bom, name in _BOMS.items():
         if data.startswith(bom):
-            return name
+            return name, False
     if options.encoding:
         try:
-            return codecs.lookup(options.encoding).name
+            return codecs.lookup(options.encoding).name, False
         except LookupError as error:
             raise DataError(
                 f"no encoding is called {options.encoding!r}; correct encoding in the recipe",
@@ -63,12 +85,12 @@ def _encoding(data: bytes, label: str, options: FormatOptions) -> str:
     # Western text written as UTF-16 has a zero in every other byte.
     for name, high in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
         if len(head) > 3 and high.count(0) > 0.4 * len(high):
-            return name
+            return name, False
     try:
         data.decode()
     except UnicodeDecodeError:
-        return "utf-8" if _mostly_utf8(data) else _legacy(data)
-    return "utf-8"
+        return ("utf-8", False) if _mostly_utf8(data) else (_legacy(data), True)
+    return "utf-8", False
 
 
 def _mostly_utf8(data: bytes) -> bool:
@@ -80,13 +102,16 @@ def _mostly_utf8(data: bytes) -> bool:
 
 
 def _legacy(data: bytes) -> str:
-    """Western when most bytes beyond ASCII stand alone, as accents do; else what fits best."""
+    """Latin when most bytes beyond ASCII stand alone, as accents do; else what fits best."""
     telling = b"\n".join(line for line in data.splitlines() if not line.isascii())[:_SAMPLE]
     high = np.concatenate([[False], np.frombuffer(telling, np.uint8) > 0x7F, [False]])
     alone = high[1:-1] & ~high[:-2] & ~high[2:]
-    if 2 * alone.sum() > high.sum():
-        return "cp1252"
+    # So they do in pairs between plain letters; the bytes of Chinese or Japanese seldom lie so.
+    joined = 2 * len(_PAIR.findall(telling))
+    if 2 * (alone.sum() + joined) > high.sum():
+        return likeliest(telling)
     from charset_normalizer import from_bytes
 
     best = from_bytes(telling, cp_isolation=_LEGACY).best()
-    return best.encoding if best is not None else "cp1252"
+    found = best.encoding if best is not None else "cp1252"
+    return likeliest(telling) if found == "cp1252" else found

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from annotated_types import Ge
 
+from crossrec_llm.records import STRICT
 from crossrec_llm.tables.catalogue import Catalogue
 from crossrec_llm.tables.cleaning import CleaningOptions, as_text, clean_ids
 from crossrec_llm.tables.columns import RATINGS, ColumnMap, plain
-from crossrec_llm.tables.histories import EVENTS_SCHEMA, RATING, encoded, ranked
+from crossrec_llm.tables.histories import EVENTS_SCHEMA, RATING, are_ratings, encoded, ranked
 from crossrec_llm.tables.items import reject_rows, times
 from crossrec_llm.tables.raw import RawTable
 from crossrec_llm.tables.report import RejectLog
@@ -34,7 +35,7 @@ class BotOptions:
     in_all : more events than this altogether.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     per_day: Annotated[int, Ge(1)] = 2_000
     in_all: Annotated[int, Ge(1)] = 100_000
 
@@ -192,5 +193,5 @@ def _merged(
     amounts = values[ordered]
     summed = np.add.reduceat(np.nan_to_num(amounts), begin)
     some = np.logical_or.reduceat(~np.isnan(amounts), begin)
-    is_rating = np.array([name.casefold() == RATING for name in names.to_pylist()])[names_of[kept]]
-    return kept, np.where(is_rating, values[last], np.where(some, summed, np.nan)), merged
+    rated = are_ratings(names)[names_of[kept]]
+    return kept, np.where(rated, values[last], np.where(some, summed, np.nan)), merged

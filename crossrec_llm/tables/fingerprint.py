@@ -10,10 +10,13 @@ import pyarrow as pa
 
 from crossrec_llm.tables.formats import from_frame, read_source
 from crossrec_llm.tables.raw import FormatOptions
+from crossrec_llm.tables.reading import TablesOptions, id_prefix
 
 
-def fingerprint_inputs(*tables: Any) -> str:
+def fingerprint_inputs(*tables: Any, options: TablesOptions | None = None) -> str:
     """Sha256 over the content of files and frames, in the order they are given.
+
+    Names of files do not count, but where `options` puts them in front of ids.
 
     Parameters
     ----------
@@ -21,14 +24,18 @@ def fingerprint_inputs(*tables: Any) -> str:
 
     Raises
     ------
-    DataError : a file cannot be read.
+    DataError : a file cannot be read, or `options.source_names` has too few names.
     """
     digest = hashlib.sha256()
     for table in tables:
         sources = [] if table is None else table if isinstance(table, list | tuple) else [table]
         digest.update(f"{len(sources)} sources".encode())
-        for source in sources:
+        for place, source in enumerate(sources):
             digest.update(_content(source))
+            if options is not None:
+                named = str(source) if isinstance(source, str | Path) else f"table {place + 1}"
+                if prefix := id_prefix(named, place, options):
+                    digest.update(f"prefix {len(prefix)} {prefix}".encode())
     return digest.hexdigest()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -64,9 +65,10 @@ def read_source(source: Any, name: str, options: FormatOptions, choose: Choose =
             )
     if data.startswith(_PARQUET) or path.name.endswith((".parquet", ".pq")):
         return _numbered(label, "parquet", read_parquet(data, label, options, choose))
-    data, encoding, repairs = as_utf8(data, label, options)
-    read = read_json if _JSON.match(data) else read_delimited
-    return read(data, label, options, choose, encoding, repairs)
+    text = as_utf8(data, label, options)
+    read = read_json if _JSON.match(text.data) else read_delimited
+    table = read(text.data, label, options, choose, text.encoding, text.repairs)
+    return replace(table, guessed=text.guessed)
 
 
 def _numbered(source: str, format: str, table: pa.Table) -> RawTable:

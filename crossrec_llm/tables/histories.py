@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crossrec_llm.records import STRICT
 from crossrec_llm.tables.catalogue import Catalogue
 
 EVENTS_SCHEMA = pa.schema(
@@ -47,12 +48,13 @@ class HistoryOptions:
     event_weights : weight of each event name, compared without case, spaces and hyphens as
         underscores; below 0 is a dislike, 0 is left out; a name that is not in it weighs 1. What
         is given here adds to the usual names, which have weights already.
-    rating_dislike_at_most : an event "rating" whose value is at most this is a dislike. None: two
-        fifths of the scale, which is the smallest of 1, 5, 10 and 100 that holds the largest
-        rating (so 2 of 5 stars, 4 of 10); `fitted` writes the number down.
+    rating_dislike_at_most : an event "rating" (compared as the names above are) whose value is at
+        most this is a dislike. None: two fifths of the scale, which is the smallest of 1, 5, 10
+        and 100 that holds the largest rating (so 2 of 5 stars, 4 of 10); `fitted` writes the
+        number down.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     event_weights: Mapping[str, float] = field(default_factory=dict)
     rating_dislike_at_most: float | None = None
 
@@ -63,7 +65,8 @@ class HistoryOptions:
         """
         if self.rating_dislike_at_most is not None:
             return self
-        ratings = events["value"].filter(pc.equal(events["event"], RATING))
+        codes, names = encoded(events["event"])
+        ratings = events["value"].filter(pa.array(are_ratings(names)[codes]))
         largest = pc.max(ratings).as_py()
         if largest is None:
             return self
@@ -159,6 +162,16 @@ class Histories:
         part = slice(self.indptr[user], self.indptr[user + 1])
         return self.rows[part], self.weights[part], self.timestamps[part]
 
+    def matrix(self, n_items: int) -> Any:
+        """(n_users, n_items) scipy CSR float32: 1 where a user has an item with positive weight."""
+        import scipy.sparse as sp
+
+        users = np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        wanted = self.weights > 0
+        ones = np.ones(int(wanted.sum()), np.float32)
+        places = (users[wanted], self.rows[wanted])
+        return sp.csr_matrix((ones, places), shape=(len(self), n_items))
+
     def counts_per_item(self, n_items: int) -> np.ndarray:
         """(n_items,) int64 users who have the item with a positive weight."""
         return np.bincount(self.rows[self.weights > 0], minlength=n_items).astype(np.int64)
@@ -166,6 +179,11 @@ class Histories:
 
 def _plain(event: str) -> str:
     return event.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def are_ratings(names: pa.Array) -> np.ndarray:
+    """(n,) bool whether each event name says "rating", however it is written."""
+    return np.array([_plain(name) == RATING for name in names.to_pylist()], bool)
 
 
 def encoded(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
@@ -189,10 +207,11 @@ def _event_weights(events: pa.Table, options: HistoryOptions) -> np.ndarray:
     listed = names.to_pylist()
     weights = np.array([options.weight(name) if name else 1.0 for name in listed], np.float64)
     result: np.ndarray = weights[codes]
-    if RATING in listed:
+    rated = are_ratings(names)
+    if rated.any():
         limit = options.fitted(events).rating_dislike_at_most
         if limit is not None:
             values = np.asarray(events["value"].to_numpy(), np.float64)
-            low = (codes == listed.index(RATING)) & (values <= limit)
+            low = rated[codes] & (values <= limit)
             result[low] = -np.abs(result[low])
     return result

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 from annotated_types import Ge
 
 from crossrec_llm.errors import DataError
+from crossrec_llm.records import STRICT
 
 Choose = Callable[[list[str]], list[str]]
 """From all column names of a source to those that are wanted."""
@@ -26,7 +27,7 @@ class FormatOptions:
 
     Parameters
     ----------
-    encoding : of text files ("cp1252", "gb18030" ...).
+    encoding : of text files ("cp1252", "cp1250", "gb18030" ...).
     delimiter : of delimited files, one or more characters.
     header : column names of delimited files that have no header line.
     max_bytes : a file that is larger than this, unpacked, is refused.
@@ -34,7 +35,7 @@ class FormatOptions:
     max_columns : so is a file with more columns.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     encoding: str = ""
     delimiter: str = ""
     header: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class RawTable:
     lines : (n,) int64 1-based line each row starts at; the row number in parquet and tables.
     bad : rows that are not in `table`.
     encoding, delimiter : of text; "" otherwise.
+    guessed : whether the encoding is no more than the likeliest one.
     repairs : kind -> count.
     """
 
@@ -75,6 +77,7 @@ class RawTable:
     encoding: str = ""
     delimiter: str = ""
     repairs: Counter[str] = field(default_factory=Counter)
+    guessed: bool = False
 
     @property
     def rows_read(self) -> int:

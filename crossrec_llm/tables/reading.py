@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.errors import DataError
+from crossrec_llm.records import STRICT, Progress
 from crossrec_llm.tables.catalogue import Catalogue
 from crossrec_llm.tables.cleaning import CleaningOptions
 from crossrec_llm.tables.columns import ColumnMap, EventColumns, ItemColumns, map_columns
@@ -28,7 +29,6 @@ from crossrec_llm.tables.items import (
 from crossrec_llm.tables.raw import FormatOptions, RawTable
 from crossrec_llm.tables.report import RejectLog, Report, SourceReport, TableReport
 
-Progress = Callable[[str, int, int], None]
 Input = Any
 """A path, a pyarrow table, or a pandas / polars frame."""
 Inputs = Input | Sequence[Input]
@@ -46,7 +46,7 @@ class TablesOptions:
         the name of the file up to its first dot.
     """
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     format: FormatOptions = field(default_factory=FormatOptions)
     item_columns: ItemColumns = field(default_factory=ItemColumns)
     event_columns: EventColumns = field(default_factory=EventColumns)
@@ -123,7 +123,7 @@ def _read_items(
     tables, source_of, row_of = [], [], []
     for i, (raw, columns) in enumerate(opened):
         _reject_bad(raw, log)
-        prefix = _prefix(raw, i, options) if options.prefix_ids != "none" else ""
+        prefix = id_prefix(raw.source, i, options)
         table = clean_items(raw, columns, options.cleaning, prefix)
         good = np.flatnonzero(check_ids(table, raw, options.cleaning, log))
         tables.append(table.take(pa.array(good)))
@@ -155,6 +155,7 @@ def _read_items(
         conflicts,
         tuple(examples),
         find_suspicious(merged),
+        _guesses(raws),
     )
     return Catalogue.from_table(merged), report
 
@@ -172,7 +173,7 @@ def _read_events(
     parts = []
     for i, (raw, columns) in enumerate(opened):
         _reject_bad(raw, log)
-        prefix = _prefix(raw, i, options) if options.prefix_ids != "none" else ""
+        prefix = id_prefix(raw.source, i, options)
         prefixes = (prefix if options.prefix_ids == "both" else "", prefix)
         parts.append(clean_events(raw, columns, options.cleaning, prefixes))
     raws = [raw for raw, _ in opened]
@@ -228,14 +229,22 @@ def _reject_bad(raw: RawTable, log: RejectLog) -> None:
         log.add(raw.source, reason, lines, contents)
 
 
-def _prefix(raw: RawTable, place: int, options: TablesOptions) -> str:
+def id_prefix(source: str, place: int, options: TablesOptions) -> str:
+    """What the ids of the source at `place` (0-based) get in front; "" = nothing.
+
+    Raises
+    ------
+    DataError : `options.source_names` has no name for it.
+    """
+    if options.prefix_ids == "none":
+        return ""
     if not options.source_names:
-        return Path(raw.source).name.split(".", 1)[0]
+        return Path(source).name.split(".", 1)[0]
     if place >= len(options.source_names):
         raise DataError(
             f"source_names has {len(options.source_names)} names, and this is source {place + 1};"
             " add its name in the recipe",
-            source=raw.source,
+            source=source,
         )
     return options.source_names[place]
 
@@ -266,11 +275,25 @@ def _source_reports(
     )
 
 
+def _guesses(raws: list[RawTable]) -> tuple[str, ...]:
+    """A note for each file whose encoding nothing tells for sure."""
+    return tuple(
+        f"{raw.source} is not UTF-8, and was taken for {raw.encoding}; if letters look wrong, name"
+        " its encoding in the recipe, as in [tables.format] encoding ="
+        f' "{"cp1252" if raw.encoding == "cp1250" else "cp1250"}"'
+        for raw in raws
+        if raw.guessed
+    )
+
+
 def _notes(opened: list[tuple[RawTable, ColumnMap]], events: pa.Table) -> tuple[str, ...]:
     notes = [
-        f"{raw.source} has no timestamps: its order is taken for the order in time"
-        for raw, columns in opened
-        if "timestamp" not in columns.columns
+        *_guesses([raw for raw, _ in opened]),
+        *(
+            f"{raw.source} has no timestamps: its order is taken for the order in time"
+            for raw, columns in opened
+            if "timestamp" not in columns.columns
+        ),
     ]
     if len(events) == 0 and any(raw.rows_read for raw, _ in opened):
         notes.append("no event is usable; do the item ids of both tables match?")

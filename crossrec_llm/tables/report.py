@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import errno
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from crossrec_llm.errors import DataError
+from crossrec_llm.errors import CrossrecError, DataError, StoreUnavailable
 
 EXAMPLES = 5
 
@@ -193,27 +195,23 @@ class RejectLog:
     Raises
     ------
     DataError : the file cannot be written.
+    StoreUnavailable : the disk is full.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
+        self._path = None if path is None else Path(path)
         self._file: TextIO | None = None
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.examples: dict[str, list[Reject]] = defaultdict(list)
 
     def __enter__(self) -> RejectLog:
         if self._path is not None:
-            try:
+            with _writing(self._path):
                 # Characters that no encoding takes must not stop the report of a damaged row.
-                self._file = Path(self._path).open(
+                self._file = self._path.open(
                     "w", encoding="utf-8", errors="backslashreplace", newline=""
                 )
-            except OSError as error:
-                raise DataError(
-                    f"the rejects cannot be written there: {error.strerror}",
-                    source=str(self._path),
-                ) from error
-            csv.writer(self._file).writerow(("source", "line", "reason", "content"))
+                csv.writer(self._file).writerow(("source", "line", "reason", "content"))
         return self
 
     def __exit__(
@@ -222,8 +220,14 @@ class RejectLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is None or self._path is None:
+            return
+        try:
+            with _writing(self._path):
+                self._file.close()
+        except CrossrecError:
+            if error is None:  # else that one says what went wrong first
+                raise
 
     def clear(self) -> None:
         """Forgets counts and examples; what is in the file stays."""
@@ -243,8 +247,26 @@ class RejectLog:
         self.examples[source] += [
             Reject(source, int(line), reason) for line in lines[: max(EXAMPLES - seen, 0)]
         ]
-        if self._file is not None:
-            rows = zip(lines, contents(), strict=True)
-            csv.writer(self._file).writerows(
-                (source, int(line), reason, content) for line, content in rows
-            )
+        if self._file is not None and self._path is not None:
+            rows = [
+                (source, int(line), reason, content)
+                for line, content in zip(lines, contents(), strict=True)
+            ]
+            with _writing(self._path):
+                csv.writer(self._file).writerows(rows)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StoreUnavailable(
+                f"{path}: the disk is full, the rejects do not fit; free some space, or give"
+                " another file for them"
+            ) from error
+        raise DataError(
+            f"the rejects cannot be written there: {error.strerror or error}; give another file",
+            source=str(path),
+        ) from error

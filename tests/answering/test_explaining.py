@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import make_query, reasons
-from crossrec_llm.answering.explaining import sentence
+from crossrec_llm.answering.explaining import WORDS, sentence
 from crossrec_llm.records import Item
+from crossrec_llm.signals import Asked, LateInteraction, Popularity, SignalsOptions, Text
 
 TEA = Item("tea", "Green tea", category=("Grocery",))
 CUP = Item("cup", "Tea cup", category=("Kitchen",))
@@ -24,11 +25,12 @@ class Carrying:
         return self._carriers
 
 
-def why(parts, *signals, kind="user", text=None):
-    query = make_query(kind, [0, 1], [1, 1])
-    return reasons(
-        query, np.array([2]), np.array([parts], np.float32), signals, [POT], [TEA, CUP], text
-    )[0]
+def why(parts, *signals, scores=None, text=None):
+    query = make_query("user", [0, 1], [1, 1])
+    scores = np.array([scores or [1.0] * len(parts)], np.float32)
+    parts = np.array([parts], np.float32)
+    items = [TEA, CUP, POT]
+    return reasons(query, np.array([2]), scores, parts, signals, items.__getitem__, text)[0]
 
 
 def test_shares_are_split_over_signals_and_history():
@@ -54,9 +56,28 @@ def test_signals_of_one_kind_are_one_reason():
     ]
 
 
-def test_where_nothing_speaks_for_it_the_least_against_is_named():
+def test_where_nothing_speaks_for_it_nothing_is_invented():
     found = why([-3.0, -1.0], Carrying("text", [[1, 0]]), Carrying("popular", [[0, 0]]))
-    assert [(r.kind, r.share) for r in found] == [("popular", 1.0)]
+    assert [(r.kind, r.share, r.item_id) for r in found] == [("fill", 1.0, None)]
+    assert found[0].text == "fills the list: nothing in particular speaks for it"
+
+
+def test_a_signal_without_a_ground_is_no_reason():
+    """Above the mean of the pool, but nobody took both, and nobody took it."""
+    found = why(
+        [2.0, 1.0, 1.0],
+        Carrying("neighbours", [[0, 0]]),
+        Carrying("popular", [[0, 0]]),
+        Carrying("text", [[0, 1]]),
+        scores=[0.0, 0.0, 0.4],
+    )
+    assert [(r.kind, r.share) for r in found] == [("text", 1.0)]
+
+
+def test_every_signal_has_words():
+    kinds = {walk.kind for walk in SignalsOptions().walks}
+    kinds |= {signal.kind for signal in (Text, LateInteraction, Asked, Popularity)}
+    assert kinds <= set(WORDS)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +91,9 @@ def test_where_nothing_speaks_for_it_the_least_against_is_named():
     ],
 )
 def test_sentences(kind, because, text, words):
-    assert sentence(kind, POT, because, text, "user") == words
+    assert sentence(kind, POT, because, text) == words
 
 
 def test_long_titles_are_shortened():
-    words = sentence("text", POT, Item("x", "y" * 100, category=("Kitchen",)), None, "user")
+    words = sentence("text", POT, Item("x", "y" * 100, category=("Kitchen",)), None)
     assert words == "reads like “" + "y" * 57 + "...”"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrec_llm.answering import allowed_rows, crosses, home_categories, make_query
-from crossrec_llm.errors import QueryError, UnknownItem
+from crossrec_llm.errors import QueryError
 from crossrec_llm.records import Filter, Item
 from tests.small import catalogue_of
 
@@ -59,7 +59,7 @@ def passes(item: Item, filter: Filter, seen: set[str], disliked: set[str], home:
     return not (
         (filter.category and not any(under(path) for path in filter.category))
         or any(under(path) for path in filter.not_category)
-        or (home and filter.cross == "only" and top in home)
+        or (home and filter.cross == "only" and top in home | {""})
         or (home and filter.cross == "none" and top not in home)
         or (filter.price_min is not None and (item.price is None or item.price < filter.price_min))
         or (filter.price_max is not None and (item.price is None or item.price > filter.price_max))
@@ -83,7 +83,7 @@ def test_mask_says_what_the_words_say(filter, rows, wanted):
     query = make_query("user", rows, weights)
     seen = {IDS[row] for row in query.history}
     disliked = {IDS[row] for row in query.disliked}
-    home = {RECORDS[row].category[0] if RECORDS[row].category else "" for row in query.history}
+    home = {RECORDS[row].category[0] for row in query.history if RECORDS[row].category}
     expected = [passes(item, filter, seen, disliked, home) for item in RECORDS]
     assert allowed_rows(CATALOGUE, filter, query).tolist() == expected
 
@@ -96,7 +96,7 @@ def test_the_asked_item_never_comes_itself():
 def test_home_and_outside():
     query = make_query("user", [0, 2, 5], [1, 1, 1])
     home = home_categories(CATALOGUE, query)
-    assert {CATALOGUE.top_names[code] for code in home} == {"A", ""}
+    assert {CATALOGUE.top_names[code] for code in home} == {"A"}
     assert [IDS[row] for row in np.flatnonzero(crosses(CATALOGUE, home))] == ["b1", "b2", "ab"]
 
 
@@ -109,13 +109,18 @@ def test_nothing_is_outside_of_no_home():
     [
         (Filter(category=("Q",)), QueryError, "Q"),
         (Filter(not_category=("A > Z",)), QueryError, "A > Z"),
-        (Filter(exclude=("a11",)), UnknownItem, "a1"),
-        (Filter(only=("zz",)), UnknownItem, "zz"),
     ],
 )
 def test_what_is_not_there_is_named(filter, error, named):
     with pytest.raises(error, match=named):
         allowed_rows(CATALOGUE, filter, make_query("user"))
+
+
+def test_ids_that_are_not_there_change_nothing():
+    mask = allowed_rows(
+        CATALOGUE, Filter(exclude=("gone",), only=("a1", "gone")), make_query("user")
+    )
+    assert np.flatnonzero(mask).tolist() == [0]
 
 
 def test_senseless_filters_are_refused():

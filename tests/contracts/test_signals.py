@@ -19,7 +19,7 @@ HISTORIES = histories_of([[0, 1, 2], [1, 2, 3], [0, 2, 5, 6], [7, 8], [8, 9, 7],
 @pytest.fixture(params=SIGNAL_NAMES)
 def signal(request):
     options = SignalsOptions()
-    fitted = FittedSignals.fit(HISTORIES, N_ITEMS, options)
+    fitted = FittedSignals.fit(HISTORIES, RAW, np.arange(N_ITEMS) % 2, options)
     signals = assemble(
         fitted,
         options,

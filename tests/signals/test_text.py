@@ -58,6 +58,20 @@ def test_late_interaction_follows_the_formula():
     np.testing.assert_allclose(late().score(query, ROWS), 0.1 * np.log(inner), rtol=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [1e-3, 1e3])
+def test_late_interaction_is_finite_at_any_temperature(temperature):
+    signal = late(temperature=temperature)
+    query = make_query("user", [4, 9], [1, 1])
+    assert np.isfinite(signal.score(query, ROWS)).all()
+    assert np.isfinite(signal.carriers(query, ROWS)).all()
+
+
+def test_dislikes_alone_bend_a_text_away():
+    signal = text()
+    query = make_query("like", disliked=[7], text_vector=VECTORS[0])
+    np.testing.assert_allclose(signal.score(query, ROWS), -VECTORS @ VECTORS[7], atol=1e-6)
+
+
 def test_late_interaction_keeps_interests_apart():
     """Between two opposite interests lies nothing; pooling would look there."""
     vectors = np.array([[1, 0], [0, 1], [0.99, 0.14], [0.14, 0.99], [0.707, 0.707]], np.float32)

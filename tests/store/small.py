@@ -17,6 +17,11 @@ import pyarrow as pa
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
 
 
+def no_rows() -> tuple[pa.Table, pa.Table]:
+    """Items and events, none of them."""
+    return ITEMS_SCHEMA.empty_table(), EVENTS_SCHEMA.empty_table()
+
+
 @contextlib.contextmanager
 def running_chroma(folder: Path) -> Iterator[str]:
     """Start `chroma run` on a free port of the loopback interface; gives its url."""

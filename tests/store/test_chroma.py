@@ -23,7 +23,7 @@ from crossrec_llm.store import (
     StoreOptions,
     reachability,
 )
-from tests.store.small import clustered, running_chroma
+from tests.store.small import clustered, no_rows, running_chroma
 
 server_test = pytest.mark.server
 ODD_IDS = ["x" * 5000, "../../etc", "a b\tc", "🛒/é", "e\u0301", "\u00e9", "nul\0l", "'; --"]
@@ -202,7 +202,7 @@ def test_a_published_generation_is_searched_from_another_folder_name(tmp_path: P
         draft = writer.begin({"a": "b"})
         with ChromaStore.embedded(draft.folder / "chroma") as store:
             store.write("items", ids_of(200), vectors)
-        writer.publish(draft, {})
+        writer.publish(draft, {}, *no_rows())
     with (
         Index.open(tmp_path / "shop") as index,
         ChromaStore.embedded(index.generation.folder / "chroma") as store,

@@ -23,7 +23,7 @@ from crossrec_llm.errors import (
 )
 from crossrec_llm.store import Index, IndexWriter, StoredGeneration
 from crossrec_llm.store import files as files_module
-from tests.store.small import make_events, make_items
+from tests.store.small import make_events, make_items, no_rows
 
 PARTS = {"encoder": "mini", "inputs": "abc"}
 
@@ -38,13 +38,13 @@ def publish(writer: IndexWriter, content: str, **parts: str) -> StoredGeneration
     (draft.folder / "part.txt").write_text(content, "utf-8")
     (draft.folder / "signals").mkdir()
     (draft.folder / "signals" / "one.bin").write_bytes(b"1")
-    return writer.publish(draft, {"items": len(content)})
+    truth = make_items([content]), make_events([("ann", content)])
+    return writer.publish(draft, {"items": len(content)}, *truth)
 
 
 def built(path: Path, *contents: str) -> None:
     with IndexWriter.open(path) as writer:
         for content in contents:
-            writer.ledger.replace(make_items([content]), make_events([("ann", content)]))
             publish(writer, content, inputs=content)
 
 
@@ -319,6 +319,7 @@ KILL = """
     import os, signal, sys, shutil
     from pathlib import Path
     from crossrec_llm.store import IndexWriter
+    from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
     calls = 0
     def deadly(change):
         def call(*args, **kwargs):
@@ -333,7 +334,7 @@ KILL = """
         (draft.folder / "part.txt").write_text("new")
         Path.replace, os.fsync = deadly(Path.replace), deadly(os.fsync)
         shutil.rmtree = deadly(shutil.rmtree)
-        writer.publish(draft, {"items": 3})
+        writer.publish(draft, {"items": 3}, ITEMS_SCHEMA.empty_table(), EVENTS_SCHEMA.empty_table())
         print(calls)
 """
 
@@ -375,7 +376,7 @@ def test_a_disk_that_refuses_keeps_the_old_generation(
         with monkeypatch.context() as patch:
             patch.setattr(files_module.os, "fsync", refuse)
             with pytest.raises(StoreUnavailable, match=r"disk is full|cannot be written") as caught:
-                writer.publish(draft, {})
+                writer.publish(draft, {}, *no_rows())
         assert str(path) in str(caught.value)
         with Index.open(path) as index:
             assert (index.generation.folder / "part.txt").read_text("utf-8") == "old"
@@ -407,3 +408,14 @@ def test_a_disk_that_fills_up_while_parts_are_written(path: Path) -> None:
 def test_other_errors_of_the_work_pass_through(path: Path) -> None:
     with pytest.raises(FileNotFoundError), IndexWriter.open(path):
         np.load(path / "nothing.npy")
+
+
+def test_damage_names_what_is_missing_or_changed(path: Path) -> None:
+    built(path, "first")
+    with IndexWriter.open(path) as writer:
+        assert writer.active
+        folder = writer.active.folder
+        assert writer.damage(writer.active) == []
+        (folder / "part.txt").write_text("other")
+        (folder / "signals" / "one.bin").unlink()
+        assert writer.damage(writer.active) == ["part.txt", "signals/one.bin"]

@@ -10,6 +10,8 @@ from tests.tables.samples import raw
 
 WESTERN = "id,title\n1,Café au lait “Crème brûlée” naïve\n2,Größe\n3,plain\n"
 CHINESE = "id,title\n1,中文商品标题 茶叶\n2,咖啡 coffee\n"
+CZECH = "id,title\n1,Příliš žluťoučký kůň\n2,Dětská kniha o zvířatech\n"
+TURKISH = "id,title\n1,Kırmızı şapka\n2,Ağaç süsü ışıklı\n"
 RUSSIAN = "id,title\n1,Русский товар\n2,Чай чёрный листовой\n"
 
 
@@ -26,6 +28,10 @@ RUSSIAN = "id,title\n1,Русский товар\n2,Чай чёрный лист
         (CHINESE, "gb18030", "gb18030"),
         (CHINESE, "utf-8", "utf-8"),
         (RUSSIAN, "cp1251", "cp1251"),
+        (CZECH, "cp1250", "cp1250"),
+        (CZECH, "iso-8859-2", "iso8859-2"),
+        (TURKISH, "cp1254", "cp1254"),
+        ("id,title\n1,Coração\n2,Educação\n", "cp1252", "cp1252"),
         ("id,title\n1,繁體中文商品標題\n", "big5", "big5"),
         ("id,title\n1,日本語の商品です\n", "shift_jis", "shift_jis"),
         ("id,title\n1,한국어 상품 제목\n", "euc_kr", "euc_kr"),
@@ -37,6 +43,27 @@ def test_encodings_are_found(tmp_path: Path, text: str, encoding: str, found: st
     assert table.table.column_names == ["id", "title"]
     assert table.table["title"].to_pylist() == [line[2:] for line in text.splitlines()[1:]]
     assert not table.repairs
+
+
+@pytest.mark.parametrize(
+    ("encoding", "options", "guessed"),
+    [
+        ("cp1250", {}, True),
+        ("cp1250", {"encoding": "cp1250"}, False),
+        ("utf-8", {}, False),
+        ("utf-16", {}, False),
+        ("utf-16-le", {}, False),
+    ],
+)
+def test_a_guess_is_called_one(
+    tmp_path: Path, encoding: str, options: dict[str, str], guessed: bool
+) -> None:
+    assert raw(tmp_path, CZECH.encode(encoding), **options).guessed == guessed
+
+
+def test_a_guess_in_json_lines(tmp_path: Path) -> None:
+    table = raw(tmp_path, '{"id": "1", "title": "Crème brûlée"}\n'.encode("cp1252"), "f.jsonl")
+    assert (table.format, table.encoding, table.guessed) == ("json lines", "cp1252", True)
 
 
 def test_a_few_broken_bytes_in_utf8_are_replaced_and_counted(tmp_path: Path) -> None:

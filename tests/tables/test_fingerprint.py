@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from crossrec_llm.errors import DataError
-from crossrec_llm.tables import fingerprint_inputs
+from crossrec_llm.tables import TablesOptions, fingerprint_inputs
 
 
 def test_content_counts_and_names_do_not(tmp_path: Path) -> None:
@@ -31,3 +31,27 @@ def test_tables_by_content() -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         fingerprint_inputs(tmp_path / "none.csv")
+
+
+def test_names_count_where_they_come_before_ids(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv", "a.2.csv"):
+        (tmp_path / name).write_text("id,title\n1,a\n")
+    a, b, a2 = (tmp_path / name for name in ("a.csv", "b.csv", "a.2.csv"))
+    plain, prefixed = TablesOptions(), TablesOptions(prefix_ids="items")
+    assert fingerprint_inputs(a, options=plain) == fingerprint_inputs(b) == fingerprint_inputs(a)
+    before = fingerprint_inputs(a, None, options=prefixed)
+    assert before != fingerprint_inputs(b, None, options=prefixed)
+    assert before == fingerprint_inputs(a2, None, options=prefixed)  # both are "a:..."
+    one, two = (TablesOptions(prefix_ids="items", source_names=(name,)) for name in "xy")
+    assert fingerprint_inputs(a, options=one) == fingerprint_inputs(b, options=one)
+    assert fingerprint_inputs(a, options=one) != fingerprint_inputs(a, options=two)
+    with pytest.raises(DataError, match="source_names has 1 names"):
+        fingerprint_inputs([a, b], options=one)
+
+
+def test_tables_with_prefixes() -> None:
+    table = pa.table({"id": ["1"]})
+    options = TablesOptions(prefix_ids="both")
+    assert fingerprint_inputs([table], options=options) == fingerprint_inputs(
+        table, options=options
+    )

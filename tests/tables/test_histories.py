@@ -132,3 +132,10 @@ def test_the_limit_can_be_given_and_stays() -> None:
 
 def test_ratings_without_a_value_say_nothing_bad() -> None:
     assert build(("u", "i0", 1.0, "rating", None)).weights.tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["Rating", " RATING "])
+def test_ratings_are_known_however_they_are_written(name: str) -> None:
+    rows = [("u", "i0", 1.0, name, 1.0), ("u", "i1", 2.0, "rating", 5.0)]
+    assert HistoryOptions().fitted(events(rows[0])).rating_dislike_at_most == 0.4
+    assert build(*rows, options=HistoryOptions()).weights.tolist() == [-1, 1]

@@ -22,6 +22,7 @@ from crossrec_llm.tables import (
     ITEMS_SCHEMA,
     BotOptions,
     CleaningOptions,
+    FormatOptions,
     ItemColumns,
     Tables,
     TablesOptions,
@@ -461,3 +462,36 @@ def test_events_agree_with_a_plain_loop(rows: list[tuple[Any, ...]]) -> None:
     ordered = sorted(merged.items(), key=lambda e: (e[0][0], -1 if e[0][2] is None else e[0][2]))
     wanted = [(*key, sum(values) if values else None) for key, values in ordered]
     assert [tuple(row.values()) for row in tables.events.to_pylist()] == wanted
+
+
+def test_of_repeated_ratings_the_last_counts_however_they_are_written() -> None:
+    rows = [("u", "a", 5, name, value) for name in (" Rating", "buy") for value in (4, 2)]
+    events = read(ITEMS, log(*rows)).events
+    assert dict(zip(*(events[c].to_pylist() for c in ("event", "value")), strict=True)) == {
+        "Rating": 2.0,
+        "buy": 6.0,
+    }
+
+
+def test_guessed_encodings_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_bytes("id,title\n1,Žluťoučký kůň\n2,Černý čaj\n".encode("cp1250"))
+    events = csv_file(tmp_path / "log.csv", "user,item,time", "u,1,2020-01-01")
+    report = read(path, events).report
+    (note,) = report.items.notes
+    assert note.startswith(f"{path} is not UTF-8, and was taken for cp1250")
+    assert '[tables.format] encoding = "cp1252"' in note
+    assert f"  note: {note}" in report.lines()
+    assert report.interactions is not None
+    assert report.interactions.notes == ()
+
+    path.write_bytes("id,title\n1,Crème brûlée\n".encode("cp1252"))
+    (note,) = read(path).report.items.notes
+    assert "taken for cp1252" in note
+    assert '[tables.format] encoding = "cp1250"' in note
+    assert read(path, format=FormatOptions(encoding="cp1252")).report.items.notes == ()
+
+    events.write_bytes("user,item,time\nJosé,1,2020-01-01\n".encode("cp1252"))
+    interactions = read(path, events).report.interactions
+    assert interactions is not None
+    assert "taken for cp1252" in interactions.notes[0]

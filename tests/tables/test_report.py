@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from crossrec_llm.errors import DataError, StoreUnavailable
 from crossrec_llm.tables import SourceReport
 from crossrec_llm.tables.report import EXAMPLES, RejectLog
 
@@ -42,3 +45,33 @@ def test_the_log_counts_all_and_shows_a_few() -> None:
     assert log.counts["f"] == {"bad": 9, "worse": 1}
     lines = [reject.line for reject in log.examples["f"] if reject.reason == "bad"]
     assert lines == list(range(1, 1 + EXAMPLES))
+
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+
+
+@needs_full
+@pytest.mark.parametrize("rows", [0, 1, 10_000])  # the last do not wait for the file to be closed
+def test_a_full_disk_is_one_clear_line(rows: int) -> None:
+    with (
+        pytest.raises(StoreUnavailable, match=r"^/dev/full: the disk is full.*free some space"),
+        RejectLog(FULL) as log,
+    ):
+        log.add("f", "bad", range(rows), lambda: ["content"] * rows)
+
+
+@needs_full
+def test_a_full_disk_does_not_hide_an_earlier_error() -> None:
+    with pytest.raises(KeyError, match="first"), RejectLog(FULL):
+        raise KeyError("first")
+
+
+def test_rejects_that_cannot_be_written(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none" / "rejects.csv"):
+        with (
+            pytest.raises(DataError, match=r"cannot be written there.*another file") as got,
+            RejectLog(path),
+        ):
+            pass
+        assert got.value.source == str(path)

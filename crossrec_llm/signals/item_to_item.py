@@ -1,0 +1,107 @@
+"""One matrix from items to items, and the signal that walks a history through it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crossrec_llm.records import Query
+from crossrec_llm.signals.base import best, read_arrays, recency, write_arrays
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How a signal of this kind is called, and how it weighs a history.
+
+    name, kind : as of `Signal`.
+    decay : weight of a history item over that of the next newer one.
+    last : how many of the newest items count.
+    """
+
+    name: str
+    kind: str
+    decay: float
+    last: int
+
+
+class ItemToItem:
+    """sum_h decay^age w_h m_hi, for a matrix m fitted on histories.
+
+    The rows of m lie one after the other, each sorted by column:
+    `columns[indptr[i]:indptr[i + 1]]` int32 and `values` float32 beside it; the rest is 0.
+
+    Parameters
+    ----------
+    indptr : (n_items + 1,) int64.
+    """
+
+    def __init__(
+        self, indptr: np.ndarray, columns: np.ndarray, values: np.ndarray, walk: Walk
+    ) -> None:
+        self.indptr, self.columns, self.values = indptr, columns, values
+        self.walk = walk
+        self.name, self.kind = walk.name, walk.kind
+
+    @classmethod
+    def from_rows(
+        cls, rows: Iterable[tuple[np.ndarray, np.ndarray]], keep: int, walk: Walk
+    ) -> ItemToItem:
+        """From each item's (columns, values) in turn; of each row the `keep` highest stay."""
+        lengths: list[int] = [0]
+        columns: list[np.ndarray] = [np.empty(0, np.int32)]
+        values: list[np.ndarray] = [np.empty(0, np.float32)]
+        for others, weights in rows:
+            order = np.argsort(others)
+            kept = order[np.sort(best(weights[order], keep))]
+            lengths.append(len(kept))
+            columns.append(others[kept].astype(np.int32))
+            values.append(weights[kept].astype(np.float32))
+        indptr = np.cumsum(lengths, dtype=np.int64)
+        return cls(indptr, np.concatenate(columns), np.concatenate(values), walk)
+
+    def save(self, path: Path) -> None:
+        write_arrays(path, indptr=self.indptr, columns=self.columns, values=self.values)
+
+    @classmethod
+    def load(cls, path: Path, walk: Walk) -> ItemToItem:
+        return cls(**read_arrays(path), walk=walk)
+
+    def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        if not len(query.history):
+            return np.full(len(rows), np.nan, np.float32)
+        return self._everywhere(query)[rows]
+
+    def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        weights = self._weights(query)
+        carried = np.zeros((len(rows), len(query.history)), np.float32)
+        for h in np.flatnonzero(weights):
+            columns, values = self._row(query.history[h])
+            at = np.searchsorted(columns, rows)
+            found = at < len(columns)
+            found[found] = columns[at[found]] == rows[found]
+            carried[found, h] = weights[h] * values[at[found]]
+        return np.maximum(carried, 0)
+
+    def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
+        scores = self._everywhere(query)
+        rows = np.flatnonzero((scores > 0) & allowed)
+        return rows[best(scores[rows], n)]
+
+    def _weights(self, query: Query) -> np.ndarray:
+        return query.weights * recency(len(query.history), self.walk.decay, self.walk.last)
+
+    def _row(self, item: int) -> tuple[np.ndarray, np.ndarray]:
+        row = slice(self.indptr[item], self.indptr[item + 1])
+        return self.columns[row], self.values[row]
+
+    def _everywhere(self, query: Query) -> np.ndarray:
+        """(n_items,) float32 scores of the whole catalogue."""
+        scores = np.zeros(len(self.indptr) - 1, np.float32)
+        weights = self._weights(query)
+        for h in np.flatnonzero(weights):
+            columns, values = self._row(query.history[h])
+            scores[columns] += weights[h] * values
+        return scores
