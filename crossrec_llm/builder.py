@@ -11,12 +11,12 @@ import numpy as np
 
 from crossrec_llm import __version__
 from crossrec_llm.answering import make_query
-from crossrec_llm.errors import StoreError
+from crossrec_llm.errors import DataError, StoreError
 from crossrec_llm.generation import Generation, Users, open_chroma
 from crossrec_llm.meaning import Encoder, Space, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item, Progress
-from crossrec_llm.resources import default_folder
+from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.signals import FittedSignals, Text
 from crossrec_llm.store import (
     ChromaStore,
@@ -24,6 +24,7 @@ from crossrec_llm.store import (
     IndexWriter,
     StoredGeneration,
     content_digest,
+    damage,
     reachability,
 )
 from crossrec_llm.tables import (
@@ -31,6 +32,7 @@ from crossrec_llm.tables import (
     Histories,
     Inputs,
     Report,
+    Tables,
     fingerprint_inputs,
     read_tables,
 )
@@ -71,7 +73,7 @@ class BuildReport:
 def build(
     items: Inputs,
     interactions: Inputs | None = None,
-    index: str | Path = "index/store/default",
+    index: str | Path | None = None,
     *,
     recipe: str | Path | Recipe = "default",
     rejects: str | Path | None = None,
@@ -85,7 +87,8 @@ def build(
     Parameters
     ----------
     items, interactions : paths, pyarrow tables, pandas or polars frames; one or a list.
-    index : folder of the index; made if it is not there.
+    index : folder of the index, made if it is not there; by default $CROSSREC_INDEX, else
+        index/store/default.
     recipe : a shipped recipe's name, a TOML file, or a Recipe.
     rejects : CSV file for the rows that were not used; by default in the index's folder.
     progress : called as progress(step, done, total).
@@ -95,6 +98,7 @@ def build(
     DataError, RecipeError, TemplateError, ModelError : what is wrong with the input.
     IndexLocked, StoreUnavailable : the index cannot be written now.
     """
+    index = Path(index) if index is not None else default_index()
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     clock = _Clock()
     encoder = Encoder(recipe.encoder)
@@ -107,7 +111,7 @@ def build(
         "encoder": encoder.name,
         "version": __version__,
     }
-    with IndexWriter.open(Path(index)) as writer:
+    with IndexWriter.open(index) as writer:
         if writer.active is not None and _is_current(writer, writer.active, parts, recipe):
             return _unchanged(index, writer.active, clock)
         clock.step("read")
@@ -115,10 +119,11 @@ def build(
             items,
             interactions,
             recipe.tables,
-            rejects=Path(rejects) if rejects else Path(index) / "rejects.csv",
+            rejects=Path(rejects) if rejects else index / "rejects.csv",
             progress=progress,
         )
         catalogue, events = tables.catalogue, tables.events
+        _require_events(tables)
 
         clock.step("encode")
         texts = templates.item_texts(catalogue)
@@ -178,11 +183,22 @@ class _Clock:
         return self._seconds
 
 
+def _require_events(tables: Tables) -> None:
+    """Refuse a log of which nothing is usable: it would replace an index that works."""
+    log = tables.report.interactions
+    if log is not None and log.rows_read and not len(tables.events):
+        notes = " ".join(log.notes)
+        raise DataError(
+            f"none of the {log.rows_read:,} rows of the interactions is usable, so nothing was "
+            f"built; {notes or '`crossrec check` says why'}"
+        )
+
+
 def _is_current(
     writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], recipe: Recipe
 ) -> bool:
     """Whether the active generation was made from these parts, and all of it is still there."""
-    if active.parts != {**parts, "records": writer.ledger.content} or writer.damage(active):
+    if active.parts != {**parts, "records": writer.ledger.content} or damage(active):
         return False
     if not recipe.store.url:
         return True

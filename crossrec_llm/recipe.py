@@ -134,7 +134,9 @@ def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
     """Make paths of templates and models that lie beside the recipe absolute, in place."""
     for table, keys in (("templates", ("item", "history", "query")), ("encoder", ("model",))):
         settings = raw.get(table)
-        for key in keys if isinstance(settings, dict) else ():
+        if not isinstance(settings, dict):
+            continue
+        for key in keys:
             value = settings.get(key)
             if isinstance(value, str) and value and (folder / value).expanduser().exists():
                 settings[key] = str((folder / value).expanduser().resolve())
@@ -160,8 +162,8 @@ def _blend_problems(raw: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
     for situation, table in (blend if isinstance(blend, dict) else {}).items():
         weights = table.get("weights") if isinstance(table, dict) else None
         if isinstance(weights, dict) and weights and not any(weights.values()):
-            loc = ("blend", situation, "weights")
-            found.append((loc, f"{'.'.join(loc)}: at least one weight must not be 0"))
+            words = f"blend.{situation}.weights: at least one weight must not be 0"
+            found.append((("blend", situation, "weights"), words))
         for key in ("weights", "sources") if isinstance(table, dict) else ():
             names = table.get(key)
             for name in names if isinstance(names, dict | list | tuple) else ():

@@ -37,6 +37,7 @@ from crossrec_llm.records import (
     Recommendation,
     Recommendations,
 )
+from crossrec_llm.resources import default_index
 from crossrec_llm.signals import assemble
 from crossrec_llm.store import ExactSearch, Index, Ledger
 from crossrec_llm.tables import Histories
@@ -61,6 +62,8 @@ class Ask:
     explain: bool = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.k, int):
+            raise QueryError(f"k must be a whole number, not {self.k!r}")
         if self.k < 1:
             raise QueryError(f"k must be 1 or more, not {self.k}")
         for name in ("cross_share", "diversity"):
@@ -96,14 +99,14 @@ class Recommender:
         )
 
     @classmethod
-    def open(cls, index: str | Path) -> Recommender:
-        """The active generation of an index.
+    def open(cls, index: str | Path | None = None) -> Recommender:
+        """The active generation of an index; by default of the one that CROSSREC_INDEX names.
 
         Raises
         ------
         IndexMissing, IndexMismatch, IndexDamaged : what is wrong with it and what to run.
         """
-        opened = Index.open(Path(index))
+        opened = Index.open(Path(index) if index is not None else default_index())
         try:
             return cls(Generation.load(opened.generation), opened.ledger)
         except BaseException:
@@ -143,7 +146,7 @@ class Recommender:
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
         query = make_query("user", *self._history(user_id))
-        return self._answer(query, ask, {"user_id": user_id})
+        return self._answer(query, ask, {"user_id": str(user_id)})
 
     def like(
         self,
@@ -170,7 +173,7 @@ class Recommender:
         QueryError : an empty text. Others as for `for_user`.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        if not text.strip():
+        if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
         rows, weights = (
             self._history(user) if user is not None else (np.empty(0, np.int64), np.empty(0))
@@ -179,8 +182,8 @@ class Recommender:
             "like",
             rows,
             weights,
-            liked=[self.catalogue.row(item_id) for item_id in liked],
-            disliked=[self.catalogue.row(item_id) for item_id in disliked],
+            liked=[self._row(item_id) for item_id in liked],
+            disliked=[self._row(item_id) for item_id in disliked],
             text_vector=self.encoder.encode_query(self.templates.query_text(text)),
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
@@ -203,8 +206,8 @@ class Recommender:
         UnknownItem : not in the catalogue; similar ids are named.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        query = make_query("similar", [self.catalogue.row(item_id)], [1.0])
-        return self._answer(query, ask, {"item_id": item_id})
+        query = make_query("similar", [self._row(item_id)], [1.0])
+        return self._answer(query, ask, {"item_id": str(item_id)})
 
     def audience(self, item_id: str, k: int = 10) -> Audience:
         """Who would want this item: the users whose profile is nearest to it.
@@ -216,10 +219,10 @@ class Recommender:
         UnknownItem : not in the catalogue; similar ids are named.
         """
         Ask(k)
-        row = self.catalogue.row(item_id)
+        row = self._row(item_id)
         users = self.generation.users
         allowed = np.ones(len(users.ids), bool)
-        allowed[users.rows(self.ledger.users_of(item_id))] = False
+        allowed[users.rows(self.ledger.users_of(str(item_id)))] = False
         search = PlannedSearch(
             ExactSearch(users.vectors),
             lambda: self.generation.chroma_search("users"),
@@ -240,7 +243,7 @@ class Recommender:
 
     def item(self, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
-        return self.catalogue.item(self.catalogue.row(item_id))
+        return self.catalogue.item(self._row(item_id))
 
     # -- parts, loaded when first needed ----------------------------------------------------------
 
@@ -358,10 +361,14 @@ class Recommender:
             self.recipe.search,
         )
 
+    def _row(self, item_id: str) -> int:
+        """The row of an id; a number is taken for the text that files have it as."""
+        return self.catalogue.row(str(item_id))
+
     def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray]:
         """Rows and weights of a person's history, oldest first."""
         histories = Histories.from_events(
-            self.ledger.events_of(user_id), self.catalogue, self.generation.histories
+            self.ledger.events_of(str(user_id)), self.catalogue, self.generation.histories
         )
         if not len(histories):
             return np.empty(0, np.int64), np.empty(0, np.float32)

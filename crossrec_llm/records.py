@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from crossrec_llm.errors import QueryError
@@ -64,7 +65,8 @@ class Filter:
     exclude : item ids that must not come.
     only : when not None, item ids outside it must not come.
     include_seen : whether items of the history may come again.
-    since : epoch seconds; only items added at or after it (items without a date fail).
+    since : epoch seconds, a date or an ISO 8601 text (UTC unless it says so); only items added
+        then or later (items without a date fail).
     """
 
     category: tuple[str, ...] = ()
@@ -77,7 +79,7 @@ class Filter:
     exclude: tuple[str, ...] = ()
     only: tuple[str, ...] | None = None
     include_seen: bool = False
-    since: float | None = None
+    since: float | str | date | None = None
 
     def __post_init__(self) -> None:
         if self.cross not in ("any", "only", "none"):
@@ -88,6 +90,7 @@ class Filter:
                 value = (value,)
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+        object.__setattr__(self, "since", _epoch(self.since))
         for name in ("price_min", "price_max", "since"):
             value = getattr(self, name)
             if value is not None and value != value:
@@ -106,6 +109,20 @@ class Filter:
             for f in fields(self)
             if (value := getattr(self, f.name)) != f.default
         }
+
+
+def _epoch(moment: float | str | date | None) -> float | None:
+    """Epoch seconds of a moment in any of the usual shapes."""
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError as error:
+            raise QueryError(f"since {moment!r} is not a date like 2026-01-31") from error
+    if isinstance(moment, date) and not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)
+    if isinstance(moment, datetime):
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return moment
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -200,7 +217,7 @@ class Receipt:
     version: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Recommendations(Sequence[Recommendation]):
     """An answer: a sequence of recommendations, best first.
 
@@ -260,6 +277,9 @@ class Recommendations(Sequence[Recommendation]):
             [{name: getattr(r, name) for name in schema.names} for r in self.items], schema=schema
         )
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         width = max((len(r.title[:48]) for r in self.items), default=0)
         lines = [
@@ -293,7 +313,7 @@ class AudienceMember:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Audience(Sequence[AudienceMember]):
     """Who would want an item, best first; `shortfall` says why there are fewer than k."""
 
@@ -308,11 +328,22 @@ class Audience(Sequence[AudienceMember]):
     def __getitem__(self, index: Any) -> Any:
         return self.members[index]
 
+    @property
+    def ids(self) -> list[str]:
+        return [member.user_id for member in self.members]
+
+    def __repr__(self) -> str:
+        lines = [f"{m.rank:>3}  {m.score:6.3f}  {m.user_id}  {m.because.title}" for m in self]
+        return "\n".join([*lines, *([self.shortfall] if self.shortfall else [])])
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        return [member.to_dict() for member in self.members]
+
     def to_dict(self) -> dict[str, Any]:
         """The shape that `--json` prints."""
         return {
             "query": {"kind": "audience", "item_id": self.item.item_id, "title": self.item.title},
-            "users": [member.to_dict() for member in self.members],
+            "users": self.to_dicts(),
             "shortfall": self.shortfall,
             "receipt": asdict(self.receipt),
         }

@@ -1,7 +1,8 @@
-"""Finds the data folders that ship with the package."""
+"""Finds the data folders that ship with the package, and the index that is meant."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -20,3 +21,8 @@ def default_folder(kind: Literal["prompts", "index"]) -> Path:
         if folder.is_dir():
             return folder
     raise CrossrecError(f"this installation lacks its {kind}/ folder: reinstall crossrec-llm")
+
+
+def default_index() -> Path:
+    """The index that is meant when none is named: CROSSREC_INDEX, else index/store/default."""
+    return Path(os.environ.get("CROSSREC_INDEX") or "index/store/default")

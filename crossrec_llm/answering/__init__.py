@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 from crossrec_llm.answering.blend import BlendOptions, Situation, WeightedBlend
 from crossrec_llm.answering.candidates import PlannedSearch, SearchOptions, propose
 from crossrec_llm.answering.diversity import arrange, quota
-from crossrec_llm.answering.explaining import reasons
+from crossrec_llm.answering.explaining import reasons, shorten
 from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
 from crossrec_llm.answering.profile import make_query
 from crossrec_llm.records import STRICT
@@ -30,6 +30,7 @@ __all__ = [
     "propose",
     "quota",
     "reasons",
+    "shorten",
 ]
 
 

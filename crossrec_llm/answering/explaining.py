@@ -68,6 +68,11 @@ def reasons(
     return out
 
 
+def shorten(text: str) -> str:
+    """At most 60 characters."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _split(carriers: np.ndarray, score: float) -> Iterator[tuple[int | None, float]]:
     """(history item or None, its part), the parts summing to 1; nothing without a ground."""
     total = float(carriers.sum())
@@ -84,8 +89,8 @@ def sentence(kind: str, item: Item, because: Item | None, text: str | None) -> s
     here = item.category[:1]
     if because is None:
         place = f" in {here[0]}" if here else ""
-        return alone.format(text if kind == "asked" else place)
-    title = because.title if len(because.title) <= 60 else f"{because.title[:57]}..."
+        return alone.format(shorten(text or "") if kind == "asked" else place)
+    title = shorten(because.title)
     there = because.category[:1]
     crossing = f" ({there[0]} → {here[0]})" if here and there and here != there else ""
     return with_item.format(title) + crossing

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from crossrec_llm.errors import QueryError
 from crossrec_llm.records import Filter, Query
 from crossrec_llm.tables import Catalogue
 
@@ -35,7 +36,8 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
 
     Raises
     ------
-    QueryError : a category that the catalogue does not have.
+    QueryError : a category or brand that the catalogue does not have, a price or date where no
+        item has one.
     """
     mask = np.ones(len(catalogue), bool)
     if filter.category:
@@ -46,13 +48,15 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
     if filter.cross != "any" and len(home):
         only = filter.cross == "only"
         mask &= crosses(catalogue, home) if only else np.isin(catalogue.top_codes, home)
+    _require_any(catalogue.prices, "price", (filter.price_min, filter.price_max))
+    _require_any(catalogue.added, "date it was added", (filter.since,))
     # Comparisons with NaN are False, so an item without a price or date fails.
     if filter.price_min is not None:
         mask &= catalogue.prices >= filter.price_min
     if filter.price_max is not None:
         mask &= catalogue.prices <= filter.price_max
     if filter.since is not None:
-        mask &= catalogue.added >= filter.since
+        mask &= catalogue.added >= np.float64(filter.since)  # type: ignore[arg-type]
     if filter.brand:
         mask &= catalogue.brand_mask(filter.brand)
     if filter.available:
@@ -66,6 +70,11 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
         mask[query.history] = False
     mask[query.disliked] = False
     return mask
+
+
+def _require_any(values: np.ndarray, what: str, bounds: Sequence[object]) -> None:
+    if any(bound is not None for bound in bounds) and np.isnan(values).all():
+        raise QueryError(f"no item of this catalogue has a {what}, so none can pass")
 
 
 def _known(catalogue: Catalogue, item_ids: Sequence[str]) -> np.ndarray:

@@ -22,4 +22,4 @@ def audience(
         answer = recommender.audience(item_id, k)
         if output.json:
             return show.print_json(answer.to_dict())
-        show.audience(answer)
+        show.audience(answer, quiet=output.quiet)

@@ -18,7 +18,9 @@ InteractionFiles = Annotated[
 RecipeName = Annotated[str, typer.Option(help="A shipped recipe's name, or a TOML file.")]
 RejectsFile = Annotated[
     Path | None,
-    typer.Option(help="CSV file for the rows that are not used. [default: in the index]"),
+    typer.Option(
+        help="CSV file for the rows that are not used. [default: build: rejects.csv in the index]"
+    ),
 ]
 
 
@@ -58,4 +60,8 @@ def build(
         f"users and {done.events:,} events; {done.encoded:,} texts encoded, "
         f"{done.from_cache:,} from the cache"
     )
+    if done.report.rejected:
+        show.say(
+            f"the {done.report.rejected:,} rejected rows are in {rejects or where.index / 'rejects.csv'}"
+        )
     show.say(", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()))

@@ -103,17 +103,19 @@ def _model(recipe: str) -> Iterator[Finding]:
 def _index(path: Path) -> Iterator[Finding]:
     from crossrec_llm.errors import IndexMissing
     from crossrec_llm.recommender import Recommender
+    from crossrec_llm.store import damage
 
     try:
         with Recommender.open(path) as recommender:
-            yield Finding(
-                "index",
-                f"{path}: {recommender.generation.name}, {len(recommender.catalogue):,} items",
-            )
-            if recommender.recipe.store.url:
-                recommender.generation.chroma_search("items")
-                yield Finding("chroma server", f"{recommender.recipe.store.url} answers")
+            generation = recommender.generation
+            assert generation.stored is not None
+            damaged = damage(generation.stored)
+            fix = f"damaged: {', '.join(damaged)}; run `crossrec build` again" if damaged else ""
+            seen = f"{path}: {generation.name}, {len(recommender.catalogue):,} items"
+            yield Finding("index", seen, fix)
+            generation.chroma_search("items")
+            yield Finding("chroma", recommender.recipe.store.url or "embedded")
     except IndexMissing:
         yield Finding("index", f"{path}: none yet")
     except CrossrecError as error:
-        yield Finding("index", f"{path}: cannot be opened", str(error))
+        yield Finding("index or chroma", f"{path}: cannot be used", str(error))

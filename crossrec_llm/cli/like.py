@@ -23,6 +23,7 @@ def like(
     ] = None,
 ) -> None:
     """Look up by free text."""
+    from crossrec_llm.answering import shorten
     from crossrec_llm.recommender import Recommender
 
     with Recommender.open(where.index) as recommender:
@@ -31,5 +32,5 @@ def like(
         )
         if output.json:
             return show.print_json(answer.to_dict())
-        title = f"Like “{text}”" + (f", for {user}" if user else "")
-        show.recommendations(answer, title, explain=narrow.explain)
+        title = f"Like “{shorten(text)}”" + (f", for {user}" if user else "")
+        show.recommendations(answer, title, explain=narrow.explain, quiet=output.quiet)

@@ -14,8 +14,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from crossrec_llm.errors import CrossrecError, QueryError
+from crossrec_llm.errors import CrossrecError
 from crossrec_llm.records import Cross, Filter
+from crossrec_llm.resources import default_index
 
 app = typer.Typer(
     name="crossrec",
@@ -24,8 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-DEFAULT_INDEX = Path("index/store/default")
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,11 @@ class Where:
 
     index: Annotated[
         Path,
-        typer.Option(envvar="CROSSREC_INDEX", help="Folder of the index.", show_default=True),
-    ] = DEFAULT_INDEX
+        typer.Option(
+            help="Folder of the index. [default: $CROSSREC_INDEX, else index/store/default]",
+            show_default=False,
+        ),
+    ] = dataclasses.field(default_factory=default_index)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Narrow:
             available=self.available,
             exclude=tuple(self.exclude),
             include_seen=self.include_seen,
-            since=_epoch(self.since),
+            since=self.since,
         )
 
     def asking(self) -> dict[str, Any]:
@@ -121,18 +123,6 @@ class Narrow:
             "cross_share": self.cross_share,
             "diversity": self.diversity,
         }
-
-
-def _epoch(date: str | None) -> float | None:
-    from datetime import UTC, datetime
-
-    if date is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(date)
-    except ValueError as error:
-        raise QueryError(f"--since {date!r} is not a date like 2026-01-31") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -154,7 +144,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         groups[parameter.name] = hint
         types = get_type_hints(hint, include_extras=True)
         for entry in dataclasses.fields(hint):
-            default = [] if entry.default_factory is not dataclasses.MISSING else entry.default
+            factory = entry.default_factory
+            default = entry.default if factory is dataclasses.MISSING else factory
             unfolded.append(
                 inspect.Parameter(
                     entry.name,

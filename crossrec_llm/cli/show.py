@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 PLAIN_WIDTH = 120
 
@@ -21,11 +19,31 @@ def print_json(document: dict[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
-def console() -> Console:
-    """Standard output; a fixed width where it is not a terminal, so that logs stay readable."""
+def print_rich(*parts: Any) -> None:
+    """To standard output, in the width of the terminal or of COLUMNS, else in a readable one."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PLAIN_WIDTH
+    out = Console(width=fixed, highlight=False)
+    if sys.stdout.isatty():
+        out.print(*parts, sep="\n")
+        return
+    with out.capture() as capture:
+        out.print(*parts, sep="\n")
+    print("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+
+
+def plain(text: str) -> str:
+    """Without what could steer a terminal, and not longer than a line."""
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def notes(lines: Iterable[str | None], quiet: bool) -> None:
+    """Labels and shortfalls, on stderr."""
+    for line in () if quiet else lines:
+        if line:
+            print(f"note: {line}", file=sys.stderr)
 
 
 def say(line: str) -> None:
@@ -33,33 +51,34 @@ def say(line: str) -> None:
     print(line)
 
 
-def recommendations(answer: Recommendations, title: str, *, explain: bool) -> None:
+def recommendations(
+    answer: Recommendations, title: str, *, explain: bool, quiet: bool = False
+) -> None:
     """One row an item: what it is, where it lies, and why it is there."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right", style="dim")
     table.add_column("item", ratio=5, overflow="fold")
     table.add_column("category", ratio=4, style="cyan")
     table.add_column("price", justify="right")
     table.add_column("why", ratio=5)
     for r in answer:
-        name = Text(r.title)
+        name = Text(plain(r.title))
         name.append(f"  {r.item_id}", "dim")
         for mark, on in (("across", r.cross), ("new", r.cold)):
             if on:
                 name.append(f" [{mark}]", "magenta")
-        why = Text("\n".join(f"{x.share:4.0%} {x.text}" for x in r.reasons) if explain else r.why)
+        reasons = [f"{x.share:4.0%} {plain(x.text)}" for x in r.reasons]
+        why = Text("\n".join(reasons) if explain else plain(r.why))
         if explain:
             signals = "  ".join(f"{key} {value:.3f}" for key, value in r.signals.items())
             why.append(f"\n{signals}", "dim")
         price = "" if r.item.price is None else f"{r.item.price:,.2f}"
         table.add_row(str(r.rank), name, Text(_short(r.item.category)), price, why)
-    out = console()
-    out.print(table)
-    for note in (*answer.notes, *([answer.shortfall] if answer.shortfall else [])):
-        out.print(Text(f"note: {note}", "yellow"))
+    print_rich(Text(plain(title), "bold"), *([table] if answer.items else []))
+    notes((*answer.notes, answer.shortfall), quiet)
 
 
 def _short(category: tuple[str, ...]) -> str:
@@ -68,23 +87,21 @@ def _short(category: tuple[str, ...]) -> str:
     return CATEGORY_SEPARATOR.join(shown)
 
 
-def audience(answer: Audience) -> None:
+def audience(answer: Audience, *, quiet: bool = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    title = f"Who would want “{answer.item.title}”"
-    table = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False)
+    title = f"Who would want “{plain(answer.item.title)}”"
+    table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right", style="dim")
     table.add_column("user")
     table.add_column("cosine", justify="right")
     table.add_column("nearest in the history")
     for member in answer:
-        because = Text(member.because.title)
+        because = Text(plain(member.because.title))
         table.add_row(str(member.rank), Text(member.user_id), f"{member.score:.3f}", because)
-    out = console()
-    out.print(table)
-    if answer.shortfall:
-        out.print(Text(f"note: {answer.shortfall}", "yellow"))
+    print_rich(Text(title, "bold"), *([table] if answer.members else []))
+    notes([answer.shortfall], quiet)
 
 
 @contextmanager

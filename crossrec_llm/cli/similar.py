@@ -23,4 +23,4 @@ def similar(
         if output.json:
             return show.print_json(answer.to_dict())
         title = f"More like “{recommender.item(item_id).title}”"
-        show.recommendations(answer, title, explain=narrow.explain)
+        show.recommendations(answer, title, explain=narrow.explain, quiet=output.quiet)

@@ -24,4 +24,4 @@ def user(
             return show.print_json(answer.to_dict())
         home = ", ".join(answer.query["home"])
         title = f"For {user_id}" + (f", known in {home}" if home else "")
-        show.recommendations(answer, title, explain=narrow.explain)
+        show.recommendations(answer, title, explain=narrow.explain, quiet=output.quiet)

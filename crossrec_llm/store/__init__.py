@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
-from crossrec_llm.store.index import Draft, Index, IndexWriter, StoredGeneration
+from crossrec_llm.store.index import Draft, Index, IndexWriter, StoredGeneration, damage
 from crossrec_llm.store.ledger import Ledger, content_digest
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
 from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability, top
@@ -24,6 +24,7 @@ __all__ = [
     "StoreOptions",
     "StoredGeneration",
     "content_digest",
+    "damage",
     "differences",
     "reachability",
     "top",

@@ -251,16 +251,6 @@ class IndexWriter:
         self._remove_all_but(manifest.generations)
         return self.active
 
-    def damage(self, generation: StoredGeneration) -> list[str]:
-        """The files of a generation that are missing or not as they were published."""
-        sealed = json.loads((generation.folder / _SEAL).read_bytes())["files"]
-        found = checksums(generation.folder, skip=is_volatile)
-        damaged = [name for name in sealed if found.get(name) != sealed[name]]
-        in_chroma = any(name.startswith("chroma/") for name in sealed)
-        if in_chroma and not (generation.folder / _CHROMA).exists():
-            damaged.append(_CHROMA)
-        return damaged
-
     @property
     def prefixes(self) -> list[str]:
         """What the collections of the kept generations start with, for clearing up a server."""
@@ -274,6 +264,17 @@ class IndexWriter:
         for folder in (self.path / _GENERATIONS).iterdir():
             if folder.name not in names:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def damage(generation: StoredGeneration) -> list[str]:
+    """The files of a generation that are missing or not as they were published."""
+    sealed = json.loads((generation.folder / _SEAL).read_bytes())["files"]
+    found = checksums(generation.folder, skip=is_volatile)
+    damaged = [name for name in sealed if found.get(name) != sealed[name]]
+    in_chroma = any(name.startswith("chroma/") for name in sealed)
+    if in_chroma and not (generation.folder / _CHROMA).exists():
+        damaged.append(_CHROMA)
+    return damaged
 
 
 def _number(name: str) -> int:

@@ -217,7 +217,9 @@ class Catalogue:
         known = {
             CATEGORY_SEPARATOR.join(p[:n]) for p in self._paths[0] for n in range(1, len(p) + 1)
         }
-        near = near_matches(path, sorted(known))
+        asked = path.strip().casefold()
+        near = [name for name in sorted(known) if name.casefold().endswith(f"> {asked}")][:3]
+        near = near or near_matches(path, sorted(known))
         hint = near or [name for name in self.top_names if name][:8]
         raise QueryError(
             f"no item is in a category {path!r}"
@@ -235,9 +237,18 @@ class Catalogue:
         return place, np.array(folded, np.int32)[codes]
 
     def brand_mask(self, brands: Sequence[str]) -> np.ndarray:
-        """(n,) bool: items of any of the brands, compared without case."""
+        """(n,) bool: items of any of the brands, compared without case.
+
+        Raises
+        ------
+        QueryError : no item has any of them; names brands that look like it.
+        """
         place, codes = self._brands
         wanted = [place[b.strip().casefold()] for b in brands if b.strip().casefold() in place]
+        if brands and not wanted:
+            near = near_matches(brands[0], self.table["brand"].unique().combine_chunks())
+            hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
+            raise QueryError(f"no item has the brand {brands[0]!r}{hint}")
         return np.isin(codes, np.array(wanted, np.int32))
 
 

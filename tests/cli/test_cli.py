@@ -84,8 +84,10 @@ def test_like_similar_audience(crossrec):
 
 
 def test_shortfall_is_shown(crossrec):
-    _, out, _ = crossrec("user", "u1", "--brand", "Tempo")
-    assert "no more items pass the filter" in out
+    _, _, err = crossrec("user", "u1", "--brand", "Tempo")
+    assert "no more items pass the filter" in err
+    _, _, err = crossrec("user", "u1", "--brand", "Tempo", "--quiet")
+    assert not err
 
 
 def test_info_and_doctor(crossrec):

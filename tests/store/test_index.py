@@ -21,7 +21,7 @@ from crossrec_llm.errors import (
     IndexMissing,
     StoreUnavailable,
 )
-from crossrec_llm.store import Index, IndexWriter, StoredGeneration
+from crossrec_llm.store import Index, IndexWriter, StoredGeneration, damage
 from crossrec_llm.store import files as files_module
 from tests.store.small import make_events, make_items, no_rows
 
@@ -415,7 +415,7 @@ def test_damage_names_what_is_missing_or_changed(path: Path) -> None:
     with IndexWriter.open(path) as writer:
         assert writer.active
         folder = writer.active.folder
-        assert writer.damage(writer.active) == []
+        assert damage(writer.active) == []
         (folder / "part.txt").write_text("other")
         (folder / "signals" / "one.bin").unlink()
-        assert writer.damage(writer.active) == ["part.txt", "signals/one.bin"]
+        assert damage(writer.active) == ["part.txt", "signals/one.bin"]
