@@ -79,15 +79,19 @@ def bench_resume(setting: Setting) -> Figures:
 
     log = setting.work / "encoded.txt"
     rng = random.Random(SEED)
-    moments = [rng.uniform(0, seconds / 6) for _ in range(10)]
-    kills = 0
+    # Six while most of it encodes, four spread over what comes after.
+    encoding = first.seconds["encode"]
+    moments = [rng.uniform(0, encoding / 3) for _ in range(6)]
+    moments += [rng.uniform(0, seconds - encoding) for _ in range(4)]
+    fell_in = []
     for moment in moments:
         child = subprocess.Popen([sys.executable, __file__, "--child", *files, killed, log])
         try:
             child.wait(moment)
         except subprocess.TimeoutExpired:
             os.kill(child.pid, signal.SIGKILL)
-            kills += 1
+            step = Path(f"{log}.step")
+            fell_in.append(step.read_text() if step.exists() else "start")
         child.wait()
     subprocess.run([sys.executable, __file__, "--child", *files, killed, log], check=True)
     encoded = sum(int(line) for line in log.read_text().split())
@@ -112,7 +116,8 @@ def bench_resume(setting: Setting) -> Figures:
         "texts encoded beyond the 1 % that changed": Bar(later.encoded - len(chosen), 0, most=True),
     }
     return bars, {
-        "kills": kills,
+        "kills": len(fell_in),
+        "the step each fell in or after": fell_in,
         "moments": moments,
         "seed": SEED,
         "distinct texts": first.encoded,
@@ -129,6 +134,7 @@ def child(items: str, interactions: str, index: str, log: str) -> None:
 
     def note(step: str, done: int, total: int) -> None:
         nonlocal before
+        Path(f"{log}.step").write_text(step)
         if step == "encode":
             with Path(log).open("a") as file:
                 file.write(f"{done - before}\n")

@@ -134,8 +134,8 @@ def command_page() -> str:
         "Exit codes: 0 done, 1 a check found problems, 2 bad input or state (one clear line on",
         "stderr); anything else is a bug. With `--json` one JSON document goes to stdout and",
         "nothing else; progress and notes go to stderr. `crossrec --install-completion` sets up",
-        "completion for your shell. The environment variable CROSSREC_INDEX names the index that is",
-        "meant when `--index` is not given.",
+        "completion for your shell. The environment variable CROSSREC_INDEX names the index that",
+        "is meant when `--index` is not given.",
         "",
     ]
     for name, command in sorted(group.commands.items()):

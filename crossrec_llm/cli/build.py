@@ -61,7 +61,6 @@ def build(
         f"{done.from_cache:,} from the cache"
     )
     if done.report.rejected:
-        show.say(
-            f"the {done.report.rejected:,} rejected rows are in {rejects or where.index / 'rejects.csv'}"
-        )
+        place = rejects or where.index / "rejects.csv"
+        show.say(f"the {done.report.rejected:,} rejected rows are in {place}")
     show.say(", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()))

@@ -9,7 +9,15 @@ from crossrec_llm.tables.histories import EVENTS_SCHEMA, Histories, HistoryOptio
 from crossrec_llm.tables.near import near_matches
 from crossrec_llm.tables.raw import FormatOptions
 from crossrec_llm.tables.reading import Inputs, Tables, TablesOptions, read_tables
-from crossrec_llm.tables.report import Reject, Report, SourceReport, Suspicion, TableReport
+from crossrec_llm.tables.report import (
+    Lost,
+    Reject,
+    Report,
+    Sample,
+    SourceReport,
+    Suspicion,
+    TableReport,
+)
 
 __all__ = [
     "EVENTS_SCHEMA",
@@ -23,8 +31,10 @@ __all__ = [
     "HistoryOptions",
     "Inputs",
     "ItemColumns",
+    "Lost",
     "Reject",
     "Report",
+    "Sample",
     "SourceReport",
     "Suspicion",
     "TableReport",

@@ -72,7 +72,7 @@ def clean_texts(
         cut = pc.utf8_slice_codeunits(texts, 0, max_text)
         repairs["long texts cut"] += pc.sum(pc.not_equal(cut, texts)).as_py()
         texts = cut
-    missing = _says_nothing(texts)
+    missing = says_nothing(texts)
     if empty_words and (n := pc.sum(missing).as_py()):
         repairs['words for "nothing" emptied'] += n
         texts = pc.if_else(missing, "", texts)
@@ -84,7 +84,8 @@ def clean_texts(
     return pc.replace_with_mask(texts, unclean, cleaned)
 
 
-def _says_nothing(texts: pa.Array) -> pa.BooleanArray:
+def says_nothing(texts: pa.Array) -> pa.BooleanArray:
+    """Which texts are a lone "null", "nan", "n/a" ..."""
     return pc.is_in(pc.utf8_lower(texts), pa.array(sorted(_MISSING)))
 
 
@@ -148,7 +149,7 @@ def suspicious(texts: pa.Array) -> dict[str, np.ndarray]:
     """
     found = {
         "instructions": _positions(pc.match_substring_regex(texts, _INSTRUCTIONS)),
-        'a word for "nothing"': _positions(_says_nothing(texts)),
+        'a word for "nothing"': _positions(says_nothing(texts)),
         "markup": _positions(pc.match_substring_regex(texts, _MARKUP)),
     }
     long = _positions(pc.greater(pc.binary_length(texts), 5 * _STUFFED_WORDS))

@@ -56,6 +56,12 @@ RATINGS = frozenset(
 )
 """Value columns (as `plain` writes them) that say how much somebody liked an item."""
 
+QUANTITIES = frozenset(
+    """quantity qty count units playcount lineitemquantity menge anzahl stückzahl quantité quantità
+    cantidad quantidade aantal antal ilość""".split()
+)
+"""Value columns that say how many of an item somebody took."""
+
 MANY_CATEGORIES = frozenset("genres genre tags".split())
 """Category columns that list equals, not the parts of a path."""
 

@@ -23,6 +23,7 @@ _MAX_BLOCK = 2**31 - 1
 _SHOWN = 2_000
 _MAX_PASSES = 10
 _MAX_SURPLUS = 1_000
+_FILLED, _DROPPED = "missing fields at the end left empty", "empty fields too many dropped"
 
 
 @dataclass(frozen=True)
@@ -247,8 +248,7 @@ def _read(data: bytes, dialect: _Dialect, names: list[str], chosen: list[str]) -
     lines = (np.cumsum(heights) - heights)[header:]
 
     repairs = Counter[str]()
-    table, ordinals, bad = _mended(table, valid, invalid, places, dialect, names, chosen)
-    repairs["empty fields too many dropped"] += table.num_rows - len(valid)
+    table, ordinals, bad = _mended(table, valid, invalid, places, dialect, names, chosen, repairs)
     empty = np.ones(table.num_rows, bool)
     for column in table.columns:
         empty &= pc.equal(column, "").to_numpy()
@@ -269,30 +269,36 @@ def _mended(
     dialect: _Dialect,
     names: list[str],
     chosen: list[str],
+    repairs: Counter[str],
 ) -> tuple[pa.Table, np.ndarray, list[BadRow]]:
-    """Takes back in the rows that only have empty fields too many.
+    """Takes back in the rows that have empty fields too many, or whose last fields are missing.
 
     Returns the table, the place of each of its rows among all rows, and what remains bad.
     """
-    trimmed: dict[int, bytes] = {}
+    mended: dict[int, bytes] = {}
     for at, row in enumerate(invalid):
         surplus = row.actual_columns - row.expected_columns
         text = row.text.rstrip("\r")
         if 0 < surplus <= _MAX_SURPLUS and text.endswith(dialect.delimiter * surplus):
-            trimmed[at] = text[:-surplus].encode() + b"\n"
-    if trimmed:
+            mended[at] = text[:-surplus].encode() + b"\n"
+        elif surplus < 0 and _well_quoted(text.encode(), dialect):
+            mended[at] = (text + dialect.delimiter * -surplus).encode() + b"\n"
+    if mended:
         plain = _Dialect(dialect.delimiter, dialect.escape, names, has_header=False)
-        added, wrong = _arrow(b"".join(trimmed.values()), plain, names, chosen)
-        if wrong or added.num_rows != len(trimmed):
-            trimmed = {}
+        added, wrong = _arrow(b"".join(mended.values()), plain, names, chosen)
+        if wrong or added.num_rows != len(mended):
+            mended = {}
         else:
-            ordinals = np.concatenate([valid, places[list(trimmed)]])
+            ordinals = np.concatenate([valid, places[list(mended)]])
             order = np.argsort(ordinals)
             table = pa.concat_tables([table, added]).take(pa.array(order))
             valid = ordinals[order]
     bad = []
     for at, row in enumerate(invalid):
-        if at not in trimmed:
+        if at in mended:
+            short = row.actual_columns < row.expected_columns
+            repairs[_FILLED if short else _DROPPED] += 1
+        else:
             words = "too many" if row.actual_columns > row.expected_columns else "too few"
             reason = (
                 f"{words} fields ({row.actual_columns} where {row.expected_columns} are expected)"

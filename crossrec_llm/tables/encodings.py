@@ -24,6 +24,8 @@ _BOMS = {
 # What charset-normalizer may choose from. To it cp1250 and its like look the same as cp1252, so
 # these are told apart by `likeliest`.
 _LEGACY = ["gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1252"]
+# Control characters that no delimited text has; some exports use those left out as delimiters.
+_NO_TEXT = [bytes([code]) for code in (*range(4, 9), 11, 12, *range(14, 27))]
 _PAIR = re.compile(rb"(?<=[A-Za-z])[\x80-\xff]{2}(?=[A-Za-z])")
 
 
@@ -60,12 +62,19 @@ def as_utf8(data: bytes, label: str, options: FormatOptions) -> Text:
     if broken or encoding != "utf-8":
         data = text.encode("utf-8", "replace")
     if zeros := data.count(b"\0"):
+        _refuse_binary(zeros, len(data), label)
         data = data.replace(b"\0", b"")
         repairs["NUL characters removed"] += zeros
     head = data[:_SAMPLE]
-    if sum(head.count(code) for code in range(32) if code not in (9, 10, 13)) > len(head) / 10:
-        raise DataError("is no text; expected CSV, JSON lines or parquet", source=label)
+    _refuse_binary(sum(map(head.count, _NO_TEXT)), len(head), label)
     return Text(data, encoding, guessed, repairs)
+
+
+def _refuse_binary(odd: int, size: int, label: str) -> None:
+    if odd > size / 50:
+        raise DataError(
+            "is binary data, no text; expected CSV, JSON lines or parquet", source=label
+        )
 
 
 def _encoding(data: bytes, label: str, options: FormatOptions) -> tuple[str, bool]:

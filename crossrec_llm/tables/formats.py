@@ -26,6 +26,7 @@ _CHUNK = 1 << 20
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PARQUET = b"PAR1"
 _JSON = re.compile(rb"\s*(\{|\[\s*[\{\]])")
+_MARKUP = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(!doctype html|html|head|body|\?xml)\b", re.S | re.I)
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
@@ -34,6 +35,14 @@ _FOREIGN = {
     b"\xfd7zXZ": "packed with xz",
     b"ARROW1": "an Arrow IPC file",
     b"SQLite format 3": "an SQLite database",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x7fELF": "a program",
 }
 
 
@@ -66,6 +75,13 @@ def read_source(source: Any, name: str, options: FormatOptions, choose: Choose =
     if data.startswith(_PARQUET) or path.name.endswith((".parquet", ".pq")):
         return _numbered(label, "parquet", read_parquet(data, label, options, choose))
     text = as_utf8(data, label, options)
+    if page := _MARKUP.match(text.data[:_CHUNK]):
+        what = "XML" if page[1].lower() == b"?xml" else "an HTML page"
+        raise DataError(
+            f"is {what}, not a table (was an error page or a log-in saved?); save the data as CSV,"
+            " JSON lines or parquet",
+            source=label,
+        )
     read = read_json if _JSON.match(text.data) else read_delimited
     table = read(text.data, label, options, choose, text.encoding, text.repairs)
     return replace(table, guessed=text.guessed)

@@ -1,4 +1,4 @@
-"""JSON lines, or one JSON list of objects -> raw columns, with the line of every row."""
+"""JSON lines, or one JSON list of objects, alone or in an object -> raw columns, with the line of every row."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ def read_json(
     DataError : no line holds an object, or there are too many names.
     """
     bad: list[BadRow] = []
-    table = None if data.lstrip().startswith(b"[") else _by_arrow(data)
+    whole = _list(data, label) if data.lstrip().startswith(b"[") else _wrapped(data)
+    table = _by_arrow(data) if whole is None else None
     if table is not None:
         lines = np.arange(1, table.num_rows + 1, dtype=np.int64)
     else:
-        pairs = _list(data, label) if data.lstrip().startswith(b"[") else _by_line(data)
+        pairs = _by_line(data) if whole is None else _numbered(whole)
         rows: list[dict[str, Any]] = []
         at: list[int] = []
         for line, row, problem in pairs:
@@ -113,14 +114,34 @@ def _python_literal(text: str) -> tuple[Any, str]:
         return None, "not JSON"
 
 
-def _list(data: bytes, label: str) -> Iterator[tuple[int, Any, str]]:
+def _list(data: bytes, label: str) -> list[Any]:
     try:
-        rows = json.loads(data)
+        return list(json.loads(data))
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise DataError(
             f"is not JSON ({error}); expected one object a line", source=label, line=line
         ) from error
+
+
+def _wrapped(data: bytes) -> list[Any] | None:
+    """The only list of objects in an object that is the whole file, as in {"products": [...]}."""
+    lines = io.BytesIO(data.lstrip())
+    try:
+        json.loads(next(lines))
+        if any(line.strip() for line in lines):
+            return None  # one object a line
+    except (ValueError, RecursionError):
+        pass
+    try:
+        whole = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    lists = [v for v in whole.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _numbered(rows: list[Any]) -> Iterator[tuple[int, Any, str]]:
     for number, row in enumerate(rows, 1):
         yield number, row, "" if isinstance(row, dict) else "not a JSON object"
 
@@ -138,4 +159,6 @@ def _cell(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         # A lone half of a surrogate pair is legal in JSON, and no text.
         return value and value.encode("utf-8", "replace").decode()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)  # an id may be 77 here and 77.0 there
     return json.dumps(value, ensure_ascii=False, default=str)

@@ -13,6 +13,7 @@ from annotated_types import Ge
 
 from crossrec_llm.errors import DataError
 from crossrec_llm.records import STRICT
+from crossrec_llm.tables.report import Lost
 
 Choose = Callable[[list[str]], list[str]]
 """From all column names of a source to those that are wanted."""
@@ -67,6 +68,8 @@ class RawTable:
     encoding, delimiter : of text; "" otherwise.
     guessed : whether the encoding is no more than the likeliest one.
     repairs : kind -> count.
+    lost : columns with cells that were not understood.
+    notes : what had to be assumed, in words.
     """
 
     source: str
@@ -78,6 +81,8 @@ class RawTable:
     delimiter: str = ""
     repairs: Counter[str] = field(default_factory=Counter)
     guessed: bool = False
+    lost: list[Lost] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def rows_read(self) -> int:

@@ -1,4 +1,4 @@
-"""What reading found: mapping, dialect, repairs, rejects, suspicious texts; every row accounted."""
+"""What reading found: columns, repairs, lost values, rejects, doubts; every row accounted for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ class Reject:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A cell, as it is in a source."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Cells of one of our columns that were not understood, so that nothing is known there."""
+
+    column: str
+    count: int
+    examples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
 class Suspicion:
     """A kind of suspicious text: how many rows, and the first ids."""
 
@@ -43,6 +60,7 @@ class SourceReport:
     ----------
     columns : our name -> their columns; unused : the others (metadata, for items).
     repairs, rejects : kind or reason -> count.
+    lost : what was not understood; these rows are kept.
     """
 
     source: str
@@ -58,6 +76,7 @@ class SourceReport:
     repairs: Mapping[str, int]
     rejects: Mapping[str, int]
     examples: tuple[Reject, ...]
+    lost: tuple[Lost, ...] = ()
 
     def __post_init__(self) -> None:
         total = self.kept + self.merged + self.rejected
@@ -74,9 +93,11 @@ class TableReport:
 
     Attributes
     ----------
-    conflicts : merged rows that said something else than the row they were merged into.
-    conflict_examples : ids of such items.
+    conflicts : merged rows that said something else than the row they were merged into; of
+        interactions, other ratings of the same user, item and time.
+    conflict_examples : ids of such items; users and items of such ratings.
     suspicious : texts to look at; they were kept as they are.
+    facts : what the kept rows hold, in words: ranges and largest groups.
     notes : anything else worth knowing, in words.
     """
 
@@ -85,6 +106,7 @@ class TableReport:
     conflicts: int = 0
     conflict_examples: tuple[str, ...] = ()
     suspicious: tuple[Suspicion, ...] = ()
+    facts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def _sum(self, name: str) -> int:
@@ -148,11 +170,15 @@ def _table_lines(table: TableReport) -> list[str]:
     lines = [f"{table.name}: {_account(table)}"]
     for source in table.sources:
         lines += _source_lines(source, alone=len(table.sources) == 1)
+    lines += [f"  {fact}" for fact in table.facts]
     if table.conflicts:
-        lines.append(
-            f"  {table.conflicts:,} merged rows contradict the first of their id, which was kept:"
-            f" {', '.join(table.conflict_examples)}"
+        which = (
+            "merged rows contradict the first of their id"
+            if table.name == "items"
+            else "merged ratings contradict the last of the same user, item and time"
         )
+        shown = ", ".join(table.conflict_examples)
+        lines.append(f"  {table.conflicts:,} {which}, which was kept: {shown}")
     lines += [
         f"  suspicious, kept as they are: {s.count:,} with {s.kind} ({', '.join(s.examples)})"
         for s in table.suspicious
@@ -180,9 +206,12 @@ def _source_lines(source: SourceReport, *, alone: bool) -> list[str]:
         shown = ", ".join(source.unused[:10]) + (" ..." if len(source.unused) > 10 else "")
         lines.append(f"    other columns: {shown}")
     lines += [f"    repaired {n:,}: {kind}" for kind, n in source.repairs.items()]
+    place = "line" if source.encoding else "row"
+    for lost in source.lost:
+        shown = ", ".join(f"{place} {cell.line} {cell.text!r}" for cell in lost.examples)
+        lines.append(f"    not understood {lost.count:,}: {lost.column} ({shown})")
     for reason, n in source.rejects.items():
         at = [str(reject.line) for reject in source.examples if reject.reason == reason]
-        place = "line" if source.encoding else "row"
         lines.append(f"    rejected {n:,}: {reason} ({place} {', '.join(at)})")
     return lines
 

@@ -16,35 +16,63 @@ Paths = tuple[tuple[str, ...], ...]
 
 # ------------------------------------------------------------------ prices
 
-_NUMBER = re.compile(r"-?\s*\d(?:[\d.,'’]|\s(?=\d))*|-?[.,]\d+")
+_AMOUNT = r"(-?\s*(?:\d(?:[\d.,]|['’\s](?=\d{3}(?!\d)))*|(?<![^\W\d])[.,]\d+))"
+_NUMBER = re.compile(_AMOUNT + r"(?:[eE]([+-]?\d{1,3})(?!\w))?")
+_UP_TO = re.compile(r"\D{0,5}?(?:[-–—]|to|bis)\D{0,5}?" + _NUMBER.pattern + r"\D{0,5}")
+_GROUPED = re.compile(r"-?(?:\d*|\d{1,3}(?:[.,]\d{2,3})*[.,]\d{3})")  # "1,23,456" in India
 _COMMA_DECIMAL = re.compile(r",\d{1,2}(?!\d)\D*$")
 _POINT_DECIMAL = re.compile(r"\.\d{1,2}(?!\d)\D*$")
+_THREE_DIGITS = re.compile(r"\D*[1-9]\d{0,2}\.\d{3}\D*")
 
 
-def parse_prices(texts: Iterable[str]) -> dict[str, float | None]:
-    """The amount in each spelling of one column; None where there is none.
+def parse_prices(texts: Iterable[str], *, comma_decimals: bool = False) -> dict[str, float | None]:
+    """The amount in each spelling of one column; None where there is none, or digits are left over.
 
-    "1.234,56 €", "$1,234.50", "12.00 EUR", "1'234.50"; a range gives its lower end, "free" 0. A
-    lone "1.234" or "1,234" is read as the rest of the column writes its decimals.
+    "1.234,56 €", "$1,234.50", "12.00 EUR", "1'234.50", "1.5E+03"; a range gives its lower end,
+    "free" 0. A lone "1.234" or "1,234" is read as the rest of the column writes its decimals, or
+    as `comma_decimals` says where the rest has none.
     """
     texts = list(texts)
+    commas, points = _decimals(texts)
+    comma = commas > points or (commas == points == 0 and comma_decimals)
+    return {text: _price(text, comma) for text in texts}
+
+
+def thousands_in_doubt(texts: Iterable[str]) -> bool:
+    """Whether a column has prices like "1.234", and none that tells what the point means."""
+    texts = list(texts)
+    return not any(_decimals(texts)) and any(map(_THREE_DIGITS.fullmatch, texts))
+
+
+def _decimals(texts: list[str]) -> tuple[int, int]:
+    """How many texts end with a decimal comma, and with a decimal point."""
     commas = sum(1 for text in texts if _COMMA_DECIMAL.search(text))
-    points = sum(1 for text in texts if _POINT_DECIMAL.search(text))
-    return {text: _price(text, commas > points) for text in texts}
+    return commas, sum(1 for text in texts if _POINT_DECIMAL.search(text))
 
 
 def _price(text: str, comma_decimal: bool) -> float | None:
     found = _NUMBER.search(text)
     if found is None:
         return 0.0 if text.strip().casefold().startswith("free") else None
-    number = re.sub(r"[\s'’]", "", found.group()).rstrip(".,")
+    value = _amount(found, comma_decimal)
+    rest = text[found.end() :]
+    if value is not None and any(char.isdigit() for char in rest):
+        upper = _UP_TO.fullmatch(rest)
+        most = upper and _amount(upper, comma_decimal)
+        return value if most is not None and value <= most else None
+    return value
+
+
+def _amount(found: re.Match[str], comma_decimal: bool) -> float | None:
+    number, exponent = re.sub(r"[\s'’]", "", found[1]).rstrip(".,"), found[2]
     comma, point = number.rfind(","), number.rfind(".")
     if comma >= 0 and point >= 0:
         decimal = "," if comma > point else "."
     elif comma >= 0 or point >= 0:
         mark = "," if comma >= 0 else "."
         thousands = number.count(mark) > 1 or (
-            len(number) - number.rfind(mark) == 4
+            exponent is None
+            and len(number) - number.rfind(mark) == 4
             and len(number.lstrip("-")) > 4
             and not number.lstrip("-").startswith("0")
             and comma_decimal != (mark == ",")
@@ -52,33 +80,45 @@ def _price(text: str, comma_decimal: bool) -> float | None:
         decimal = "" if thousands else mark
     else:
         decimal = ""
-    for mark in {",", "."} - {decimal}:
-        number = number.replace(mark, "")
-    value = float(number.replace(decimal, ".") if decimal else number)
+    whole, _, fraction = number.rpartition(decimal) if decimal else (number, "", "")
+    if not _GROUPED.fullmatch(whole):
+        return None
+    value = float(f"{re.sub('[.,]', '', whole)}.{fraction}e{exponent or 0}")
     return value if 0 <= value < 1e15 else None
 
 
 # ------------------------------------------------------------------ booleans
 
+# Yes and no, true and false, in stock and sold out in the languages of Europe.
 _TRUE = frozenset(
     "true|yes|y|t|1|on|in stock|instock|available|active|published|preorder|pre order|backorder"
-    "|on backorder|onbackorder|limited availability|limited|low stock|publish|visible".split("|")
+    "|on backorder|onbackorder|limited availability|limited|low stock|publish|visible"
+    "|ja|oui|sí|si|sì|sim|da|tak|ano|áno|igen|kyllä|jah|jā|taip|evet|já|ναι|да|так"
+    "|wahr|vrai|verdadero|vero|verdadeiro|waar|prawda|auf lager|vorrätig|verfügbar|lieferbar"
+    "|en stock|disponible|disponibile|disponível|op voorraad|i lager|på lager|skladem".split("|")
 )
 _FALSE = frozenset(
     "false|no|n|f|0|off|out of stock|outofstock|sold out|soldout|unavailable|not available"
-    "|inactive|discontinued|draft|archived|private|hidden".split("|")
+    "|inactive|discontinued|draft|archived|private|hidden"
+    "|nein|non|não|nao|nee|nej|nei|nie|ne|nu|nem|ei|nē|hayır|hayir|όχι|нет|не|ні"
+    "|falsch|faux|falso|onwaar|fałsz|ausverkauft|vergriffen|nicht auf lager|nicht vorrätig"
+    "|nicht verfügbar|nicht lieferbar|épuisé|rupture de stock|en rupture de stock|indisponible"
+    "|agotado|no disponible|esaurito|non disponibile|esgotado|uitverkocht|slutsåld|udsolgt"
+    "|vyprodáno".split("|")
+)
+_STOCK = re.compile(
+    r"[>≥]? ?(-?\d+)(?:[.,]\d+)*\+?(?: (?:in stock|left|available|pcs|pieces|units|stk|stück))?"
 )
 
 
 def parse_available(text: str) -> bool | None:
     """Whether an item can be had; a number is a stock. None = not understood."""
-    plain = text.strip().casefold().rsplit("/", 1)[-1].replace("_", " ").replace("-", " ")
+    written = text.strip().casefold()
+    plain = written.rsplit("/", 1)[-1].replace("_", " ").replace("-", " ")
     if plain in _TRUE or plain in _FALSE:
         return plain in _TRUE
-    try:
-        return float(plain) > 0
-    except ValueError:
-        return None
+    stock = _STOCK.fullmatch(written)
+    return None if stock is None else int(stock[1]) > 0
 
 
 # ------------------------------------------------------------------ categories
@@ -192,11 +232,12 @@ _CTIME = (
     r"^[A-Za-z]{3} (?P<mon>[A-Za-z]{3}) +(?P<d>\d{1,2}) (?P<H>\d{2}):(?P<M>\d{2}):(?P<S>\d{2})"
     r"(?P<f>X)?(?P<ap>X)? ?(?P<z>[+-]\d{4}|UTC|GMT)? (?P<y>\d{4})$"
 )
+_EARLIEST, _LATEST = -2_209_075_200, 4_134_067_200  # 1900 to 2100, and a day for time zones
 _COMPACT = r"^(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$"
 
 
 def parse_times(column: pa.Array | pa.ChunkedArray, order: DateOrder = "auto") -> np.ndarray:
-    """(n,) float64 epoch seconds (UTC), NaN = unknown or not understood.
+    """(n,) float64 epoch seconds (UTC), NaN = unknown, not understood, or not in 1900 to 2100.
 
     Numbers are seconds, or milli-, micro- or nanoseconds where they are too large for that; texts
     are numbers, ISO 8601 with or without zone, yyyymmdd (when the whole column is), day and month
@@ -207,6 +248,12 @@ def parse_times(column: pa.Array | pa.ChunkedArray, order: DateOrder = "auto") -
     order : of day and month in "03/04/2020"; "auto" looks for a part above 12 in the column, and
         takes the day first when there is none.
     """
+    times = _times(column, order)
+    with np.errstate(invalid="ignore"):
+        return np.where((times > _EARLIEST) & (times < _LATEST), times, np.nan)
+
+
+def _times(column: pa.Array | pa.ChunkedArray, order: DateOrder) -> np.ndarray:
     kind = column.type
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
@@ -223,6 +270,28 @@ def parse_times(column: pa.Array | pa.ChunkedArray, order: DateOrder = "auto") -
     values = _text_times(pc.utf8_trim_whitespace(encoded.dictionary), order)
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     return np.asarray(np.append(values, np.nan)[codes])
+
+
+def date_doubt(texts: pa.Array | pa.ChunkedArray) -> str:
+    """What `parse_times` has to assume about "03/04/2020" in a column, in words; "" = nothing."""
+    texts = pc.unique(pc.utf8_trim_whitespace(texts))
+    found = pc.extract_regex(texts, _XXY)
+    texts, found = texts.filter(found.is_valid()), found.drop_null()
+    first, second = (_number(found.field(name)) for name in ("a", "b"))
+    read = "day" if _order(first, second) == "dmy" else "month"
+    dotted = pc.match_substring_regex(texts, r"^\d+\.").to_numpy(zero_copy_only=False)
+    open_ = (first != second) & ~dotted  # with dots the day is always first
+    days = [np.flatnonzero(part > 12) for part in (first, second)]
+    if len(days[0]) and len(days[1]):
+        shown = " and ".join(repr(texts[int(places[0])].as_py()) for places in days)
+        return f"dates of both orders, like {shown}; what fits both was read {read} first"
+    if len(days[0]) or len(days[1]) or not open_.any():
+        return ""
+    return f"dates like {texts[int(open_.argmax())].as_py()!r}, which were read {read} first"
+
+
+def _order(first: np.ndarray, second: np.ndarray) -> Literal["dmy", "mdy"]:
+    return "mdy" if (second > 12).sum() > (first > 12).sum() else "dmy"
 
 
 def _number(column: pa.Array) -> np.ndarray:
@@ -270,7 +339,7 @@ def _from_parts(found: pa.StructArray, order: DateOrder) -> np.ndarray:
     elif "a" in part:
         first, second = number("a"), number("b")
         if order == "auto":
-            order = "mdy" if (second > 12).sum() > (first > 12).sum() else "dmy"
+            order = _order(first, second)
         day, month = (first, second) if order == "dmy" else (second, first)
         # What cannot be a month is a day, whatever the column says.
         swap = (month > 12) & (day <= 12)
