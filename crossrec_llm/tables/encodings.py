@@ -62,19 +62,17 @@ def as_utf8(data: bytes, label: str, options: FormatOptions) -> Text:
     if broken or encoding != "utf-8":
         data = text.encode("utf-8", "replace")
     if zeros := data.count(b"\0"):
-        _refuse_binary(zeros, len(data), label)
+        _refuse(zeros > len(data) / 4, label)
         data = data.replace(b"\0", b"")
         repairs["NUL characters removed"] += zeros
     head = data[:_SAMPLE]
-    _refuse_binary(sum(map(head.count, _NO_TEXT)), len(head), label)
+    _refuse(sum(map(head.count, _NO_TEXT)) > len(head) / 50, label)
     return Text(data, encoding, guessed, repairs)
 
 
-def _refuse_binary(odd: int, size: int, label: str) -> None:
-    if odd > size / 50:
-        raise DataError(
-            "is binary data, no text; expected CSV, JSON lines or parquet", source=label
-        )
+def _refuse(binary: bool, label: str) -> None:
+    if binary:
+        raise DataError("is no text; expected CSV, JSON lines or parquet", source=label)
 
 
 def _encoding(data: bytes, label: str, options: FormatOptions) -> tuple[str, bool]:

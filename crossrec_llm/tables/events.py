@@ -14,15 +14,22 @@ from annotated_types import Ge
 from crossrec_llm.records import STRICT
 from crossrec_llm.tables.catalogue import Catalogue
 from crossrec_llm.tables.cleaning import CleaningOptions, as_text, clean_ids
-from crossrec_llm.tables.columns import RATINGS, ColumnMap, plain
-from crossrec_llm.tables.histories import EVENTS_SCHEMA, RATING, are_ratings, encoded, ranked
-from crossrec_llm.tables.items import reject_rows, times
+from crossrec_llm.tables.columns import QUANTITIES, RATINGS, ColumnMap, plain
+from crossrec_llm.tables.histories import (
+    EVENTS_SCHEMA,
+    RATING,
+    HistoryOptions,
+    are_ratings,
+    encoded,
+    ranked,
+)
+from crossrec_llm.tables.items import count_lost, reject_rows, times
 from crossrec_llm.tables.raw import RawTable
-from crossrec_llm.tables.report import RejectLog
+from crossrec_llm.tables.report import EXAMPLES, RejectLog
 from crossrec_llm.tables.values import parse_available
 
 _DAY = 86_400
-_REAL_TIME = 315_532_800  # 1980: smaller timestamps are positions in a history, not times
+REAL_TIME = 315_532_800  # 1980: smaller timestamps are positions in a history, not times
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def clean_events(
         events = pa.repeat(RATING if rated else "", n)
     columns_ = [
         *ids,
-        times(raw, columns.one("timestamp"), options),
+        times(raw, "timestamp", columns, options),
         events,
         _values(raw, value),
     ]
@@ -79,13 +86,14 @@ def _values(raw: RawTable, theirs: str | None) -> pa.Array:
         column = column.cast(pa.int8())
     if not (pa.types.is_string(kind) or pa.types.is_nested(kind)):
         numbers = column.cast(pa.float64(), safe=False)
-        return pc.if_else(pc.is_finite(numbers), numbers, None)
+        numbers = pc.if_else(pc.is_finite(numbers), numbers, None)
+        count_lost(raw, "value", theirs, numbers)
+        return numbers
     texts = pc.utf8_trim_whitespace(as_text(column).fill_null(""))
     distinct = texts.dictionary_encode()
     parsed = pa.array([_value(text) for text in distinct.dictionary.to_pylist()], pa.float64())
     numbers = parsed.take(distinct.indices)
-    if lost := pc.sum(pc.and_(pc.not_equal(texts, ""), pc.is_null(numbers))).as_py():
-        raw.repairs["values not understood"] += lost
+    count_lost(raw, "value", theirs, numbers)
     return numbers
 
 
@@ -94,27 +102,46 @@ def _value(text: str) -> float | None:
         number = float(text.replace(",", ".") if text.count(",") == 1 else text)
         return number if np.isfinite(number) else None
     except ValueError:
-        answer = parse_available(text)
+        answer = None if any(map(str.isdigit, text)) else parse_available(text)
         return None if answer is None else float(answer)
+
+
+@dataclass(frozen=True)
+class SelectedEvents:
+    """The events that can be used.
+
+    Attributes
+    ----------
+    table : EVENTS_SCHEMA, by user, then time (unknown first), then file order.
+    kept, merged : (sources,) int64 rows of each source.
+    conflicts : merged ratings that differ from the one that was kept.
+    conflict_examples : user and item of the first of them.
+    unknown : events on items that are not in the catalogue.
+    unknown_example : the id of such an item; "" = none.
+    """
+
+    table: pa.Table
+    kept: np.ndarray
+    merged: np.ndarray
+    conflicts: int
+    conflict_examples: tuple[str, ...]
+    unknown: int
+    unknown_example: str
 
 
 def select_events(
     parts: Sequence[pa.Table],
     raws: Sequence[RawTable],
+    columns: Sequence[ColumnMap],
     catalogue: Catalogue,
     options: CleaningOptions,
     bots: BotOptions,
     log: RejectLog,
-) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+) -> SelectedEvents:
     """Rejects what cannot be used, and merges what is said twice.
 
     Events with the same user, item, timestamp and name are one; their values are added up, but of
     ratings the last counts.
-
-    Returns
-    -------
-    events : EVENTS_SCHEMA, by user, then time (unknown first), then file order.
-    kept, merged : (sources,) int64 rows of each source.
     """
     table = pa.concat_tables(parts).combine_chunks()
     source = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
@@ -137,20 +164,41 @@ def select_events(
         long = pc.greater(pc.utf8_length(ids), options.max_id).to_numpy()
         reject(long, f"{name} id of more than {options.max_id:,} characters")
     reject(_bots(users, clock, open_, len(user_names), bots), "bot")
+    unknown = np.flatnonzero((rows < 0) & open_)
     reject(rows < 0, "unknown item")
+    counted = np.array([plain(c.one("value") or "") in QUANTITIES for c in columns], bool)
+    reject(counted[source] & _takes_nothing(table), "quantity not above 0")
 
-    kept, values, merged = _merged(table, users, rows, clock, np.flatnonzero(open_))
+    kept, values, merged, differing = _merged(table, users, rows, clock, np.flatnonzero(open_))
     order = np.lexsort((kept, np.nan_to_num(clock[kept], nan=-np.inf), users[kept]))
     kept = kept[order]
     events = table.take(pa.array(kept))
     at = EVENTS_SCHEMA.get_field_index("value")
     known = pa.array(values[order], pa.float64(), from_pandas=True)
     n = len(parts)
-    return (
+    shown = table.select(["user_id", "item_id"]).take(pa.array(differing[:EXAMPLES])).to_pylist()
+    return SelectedEvents(
         events.set_column(at, EVENTS_SCHEMA.field(at), known),
         np.bincount(source[kept], minlength=n),
         np.bincount(source[merged], minlength=n),
+        conflicts=len(differing),
+        conflict_examples=tuple(f"user {e['user_id']} on {e['item_id']}" for e in shown),
+        unknown=len(unknown),
+        unknown_example=table["item_id"][unknown[0]].as_py() if len(unknown) else "",
     )
+
+
+def _takes_nothing(table: pa.Table) -> np.ndarray:
+    """(n,) bool events that would count as a take, with a value of 0 or below.
+
+    Ratings are no amounts, and an event such as "return" is no take: it may well be below 0.
+    """
+    codes, names = encoded(table["event"])
+    usual = HistoryOptions()
+    takes = [not name or usual.weight(name) > 0 for name in names.to_pylist()]
+    amounts = np.asarray(table["value"].to_numpy(), np.float64)
+    none = (np.array(takes, bool) & ~are_ratings(names))[codes] & (amounts <= 0)
+    return np.asarray(none)
 
 
 def _bots(
@@ -160,7 +208,7 @@ def _bots(
     counted = users[open_]
     bot = np.bincount(counted, minlength=n_users) > options.in_all
     times_ = clock[open_]
-    real = times_ >= _REAL_TIME
+    real = times_ >= REAL_TIME
     if real.any():
         days = (times_[real] // _DAY).astype(np.int64)
         first, span = days.min(), np.int64(days.max() - days.min() + 1)
@@ -171,8 +219,11 @@ def _bots(
 
 def _merged(
     table: pa.Table, users: np.ndarray, rows: np.ndarray, clock: np.ndarray, open_: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The row that stands for each distinct event, its value, and the rows merged into them."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The row that stands for each distinct event, its value, and the rows merged into them.
+
+    The last are the rows of ratings that differ from the one that counts.
+    """
     names_of, names = encoded(table["event"])
     values = np.asarray(table["value"].to_numpy(), np.float64)
     thing = rows[open_] * len(names) + names_of[open_]
@@ -188,10 +239,13 @@ def _merged(
     ordered = open_[order]
     kept, merged = ordered[begin], ordered[~new]
     if not len(merged):
-        return kept, values[kept], merged
+        return kept, values[kept], merged, merged
     last = ordered[np.append(begin[1:], len(ordered)) - 1]
     amounts = values[ordered]
     summed = np.add.reduceat(np.nan_to_num(amounts), begin)
     some = np.logical_or.reduceat(~np.isnan(amounts), begin)
     rated = are_ratings(names)[names_of[kept]]
-    return kept, np.where(rated, values[last], np.where(some, summed, np.nan)), merged
+    results = np.where(rated, values[last], np.where(some, summed, np.nan))
+    event = np.cumsum(new) - 1
+    differing = ordered[rated[event] & (np.abs(amounts - results[event]) > 0)]
+    return kept, results, merged, differing

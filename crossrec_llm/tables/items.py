@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,25 @@ from crossrec_llm.tables.cleaning import (
     clean_ids,
     clean_texts,
     mapped,
+    says_nothing,
     suspicious,
 )
 from crossrec_llm.tables.columns import MANY_CATEGORIES, ColumnMap, plain
 from crossrec_llm.tables.raw import RawTable
-from crossrec_llm.tables.report import EXAMPLES, RejectLog, Suspicion
+from crossrec_llm.tables.report import EXAMPLES, Lost, RejectLog, Sample, Suspicion
 from crossrec_llm.tables.values import (
     Paths,
+    date_doubt,
     parse_available,
     parse_categories,
     parse_prices,
     parse_times,
+    thousands_in_doubt,
 )
 
 _MORE_CATEGORIES = "more categories"
+_DECIMAL_COMMA = r"^-?(\d+|\d{1,3}(\.\d{3})+),\d{1,2}$"
+_SHOWN = 40
 
 
 def clean_items(
@@ -40,8 +46,8 @@ def clean_items(
 ) -> pa.Table:
     """The rows of one source in ITEMS_SCHEMA, in order, nothing left out.
 
-    An empty id or title is "", and `available` is null where the source does not say; repairs are
-    counted in `raw.repairs`.
+    An empty id or title is "", and `available` is null where the source does not say; repairs and
+    what is not understood are noted in `raw`.
     """
     n, repairs = raw.table.num_rows, raw.repairs
 
@@ -74,7 +80,7 @@ def clean_items(
             _prices(raw, columns.one("price")),
             text("image_url"),
             _available(raw, columns.one("available")),
-            times(raw, columns.one("added"), options),
+            times(raw, "added", columns, options),
             _metadata(raw, columns.unused, paths, options),
         ],
         schema=ITEMS_SCHEMA,
@@ -107,13 +113,29 @@ def _prices(raw: RawTable, theirs: str | None) -> pa.Array:
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
         prices = column.cast(pa.float64())
         good = pc.and_(pc.is_finite(prices), pc.greater_equal(prices, 0.0))
-        prices, given = pc.if_else(good, prices, None), pc.is_valid(prices)
+        prices = pc.if_else(good, prices, None)
     else:
         texts = pc.utf8_trim_whitespace(as_text(column).fill_null(""))
-        prices = pa.array(mapped(texts, parse_prices), pa.float64())
-        given = pc.not_equal(texts, "")
-    _count_lost(raw.repairs, "prices not understood", given, prices)
+        doubt = thousands_in_doubt(pc.unique(texts).to_pylist())
+        commas = doubt and _has_decimal_commas(raw, theirs)
+        if doubt and not commas:
+            raw.notes.append(
+                f"{raw.source}: prices like 1.234 were read as decimals; if the point parts"
+                f" thousands, write them without it ({theirs})"
+            )
+        parsed = mapped(texts, lambda distinct: parse_prices(distinct, comma_decimals=commas))
+        prices = pa.array(parsed, pa.float64())
+    count_lost(raw, "price", theirs, prices)
     return prices
+
+
+def _has_decimal_commas(raw: RawTable, but: str) -> bool:
+    """Whether the numbers in the other columns are written with a decimal comma."""
+    return any(
+        pc.any(pc.match_substring_regex(raw.table[f.name], _DECIMAL_COMMA)).as_py()
+        for f in raw.table.schema
+        if f.name != but and pa.types.is_string(f.type)
+    )
 
 
 def _available(raw: RawTable, theirs: str | None) -> pa.Array:
@@ -122,26 +144,38 @@ def _available(raw: RawTable, theirs: str | None) -> pa.Array:
     texts = pc.utf8_trim_whitespace(as_text(raw.table[theirs]).fill_null(""))
     values = mapped(texts, lambda distinct: {text: parse_available(text) for text in distinct})
     result = pa.array(values, pa.bool_())
-    _count_lost(raw.repairs, "availability not understood", pc.not_equal(texts, ""), result)
+    count_lost(raw, "available", theirs, result)
     return result
 
 
-def times(raw: RawTable, theirs: str | None, options: CleaningOptions) -> pa.Array:
-    """(n,) float64 epoch seconds of a column, null = unknown; what is not understood is counted."""
+def times(raw: RawTable, ours: str, columns: ColumnMap, options: CleaningOptions) -> pa.Array:
+    """(n,) float64 epoch seconds of a column, null = unknown; what is in doubt is noted."""
+    theirs = columns.one(ours)
     if theirs is None:
         return pa.nulls(raw.table.num_rows, pa.float64())
     column = raw.table[theirs].combine_chunks()
     result = pa.array(parse_times(column, options.date_order), pa.float64(), from_pandas=True)
-    given = pc.is_valid(column)
-    if pa.types.is_string(column.type):
-        given = pc.and_(given.fill_null(False), pc.not_equal(pc.utf8_trim_whitespace(column), ""))
-    _count_lost(raw.repairs, "times not understood", given, result)
+    auto = options.date_order == "auto" and pa.types.is_string(column.type)
+    if auto and (doubt := date_doubt(column)):
+        raw.notes.append(
+            f'{raw.source}: {theirs} has {doubt}; say which it is with date_order = "dmy" or "mdy"'
+            " under [tables.cleaning] in the recipe"
+        )
+    count_lost(raw, ours, theirs, result)
     return result
 
 
-def _count_lost(repairs: Counter[str], kind: str, given: pa.Array, result: pa.Array) -> None:
-    if n := pc.sum(pc.and_(given.fill_null(False), pc.is_null(result))).as_py():
-        repairs[kind] += n
+def count_lost(raw: RawTable, ours: str, theirs: str, result: pa.Array) -> None:
+    """Notes the cells of their column that say something of which `result` has nothing."""
+    unknown = np.flatnonzero(result.is_null().to_numpy(zero_copy_only=False))
+    texts = as_text(raw.table[theirs].take(pa.array(unknown))).fill_null("")
+    texts = pc.utf8_trim_whitespace(texts)
+    said = pc.invert(pc.or_(pc.equal(texts, ""), says_nothing(texts)))
+    rows, texts = unknown[said.to_numpy(zero_copy_only=False)], texts.filter(said)
+    if len(rows):
+        shown = zip(rows[:EXAMPLES], texts[:EXAMPLES].to_pylist(), strict=True)
+        examples = tuple(Sample(int(raw.lines[row]), text[:_SHOWN]) for row, text in shown)
+        raw.lost.append(Lost(ours, len(rows), examples))
 
 
 def _metadata(
@@ -165,31 +199,49 @@ def _metadata(
 # ------------------------------------------------------------------ each id once
 
 
-def merge_items(table: pa.Table) -> tuple[pa.Table, np.ndarray, list[str], int]:
+@dataclass(frozen=True)
+class MergedItems:
+    """Items, each id once.
+
+    Attributes
+    ----------
+    table : ITEMS_SCHEMA, in the order of first rows.
+    first : (n,) int64 the first row of every id.
+    conflicts : ids of the rows that contradict what was there.
+    foreign : how many of these are from another source than the first row of their id.
+    """
+
+    table: pa.Table
+    first: np.ndarray
+    conflicts: tuple[str, ...] = ()
+    foreign: int = 0
+
+
+def merge_items(table: pa.Table, source: np.ndarray) -> MergedItems:
     """Makes one row of the rows that share an id.
 
     The first row stands, its empty fields are filled from later ones.
 
-    Returns
-    -------
-    table : each id once, in the order of first rows.
-    first : (n,) int64 the first row of every id.
-    conflicts : ids of the first few rows that contradict what was there, and their number.
+    Parameters
+    ----------
+    source : (n,) int64 where each row is from.
     """
     encoded = table["item_id"].combine_chunks().dictionary_encode()
     codes = encoded.indices.to_numpy()
     _, first = np.unique(codes, return_index=True)
     repeated = np.bincount(codes, minlength=len(first)) > 1
     if not repeated.any():
-        return table, first, [], 0
+        return MergedItems(table, first)
     rows = np.flatnonzero(repeated[codes])
     merged: dict[str, dict[str, Any]] = {}
     ids: list[str] = []
-    for row in table.take(pa.array(rows)).to_pylist():
+    foreign = 0
+    for place, row in zip(rows, table.take(pa.array(rows)).to_pylist(), strict=True):
         row["metadata"] = json.loads(row["metadata"])
         kept = merged.setdefault(row["item_id"], row)
         if kept is not row and _fill(kept, row):
             ids.append(row["item_id"])
+            foreign += bool(source[place] != source[first[codes[place]]])
     for row in merged.values():
         row["metadata"] = json.dumps(row["metadata"], ensure_ascii=False)
     alone = np.flatnonzero(~repeated[codes])
@@ -200,8 +252,7 @@ def merge_items(table: pa.Table) -> tuple[pa.Table, np.ndarray, list[str], int]:
         ]
     )
     order = np.argsort(np.concatenate([alone, first[repeated]]), kind="stable")
-    examples = list(dict.fromkeys(ids))[:EXAMPLES]
-    return joined.take(pa.array(order)), first, examples, len(ids)
+    return MergedItems(joined.take(pa.array(order)), first, tuple(ids), foreign)
 
 
 def _fill(kept: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""JSON lines, or one JSON list of objects, alone or in an object -> raw columns, with the line of every row."""
+"""JSON lines, or a JSON list of objects, or an object around one -> raw columns, with lines."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from crossrec_llm.records import STRICT, Progress
 from crossrec_llm.tables.catalogue import Catalogue
 from crossrec_llm.tables.cleaning import CleaningOptions
 from crossrec_llm.tables.columns import ColumnMap, EventColumns, ItemColumns, map_columns
-from crossrec_llm.tables.events import BotOptions, clean_events, select_events
+from crossrec_llm.tables.events import BotOptions, SelectedEvents, clean_events, select_events
+from crossrec_llm.tables.facts import event_facts, item_facts
 from crossrec_llm.tables.formats import read_source
 from crossrec_llm.tables.histories import EVENTS_SCHEMA
 from crossrec_llm.tables.items import (
@@ -27,11 +28,13 @@ from crossrec_llm.tables.items import (
     reject_rows,
 )
 from crossrec_llm.tables.raw import FormatOptions, RawTable
-from crossrec_llm.tables.report import RejectLog, Report, SourceReport, TableReport
+from crossrec_llm.tables.report import EXAMPLES, RejectLog, Report, SourceReport, TableReport
 
 Input = Any
 """A path, a pyarrow table, or a pandas / polars frame."""
 Inputs = Input | Sequence[Input]
+
+_NEARLY_ALL = 0.9  # so many events on unknown items are a matter of how ids are written
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,9 @@ def _read_items(
         row_of.append(good)
     raws = [raw for raw, _ in opened]
     everything = pa.concat_tables(tables).combine_chunks()
-    merged, first, examples, conflicts = merge_items(everything)
     source, row = np.concatenate(source_of), np.concatenate(row_of)
+    found = merge_items(everything, source)
+    merged = found.table
 
     untitled = np.array([not title for title in merged["title"].to_pylist()], bool)
     codes = everything["item_id"].combine_chunks().dictionary_encode().indices.to_numpy()
@@ -147,15 +151,16 @@ def _read_items(
     available = merged["available"].fill_null(True)
     merged = merged.set_column(merged.column_names.index("available"), "available", available)
 
-    kept = np.bincount(source[first[~untitled]], minlength=len(raws))
+    kept = np.bincount(source[found.first[~untitled]], minlength=len(raws))
     used = np.bincount(source[~lost], minlength=len(raws))
     report = TableReport(
         "items",
         _source_reports(opened, kept, used - kept, log),
-        conflicts,
-        tuple(examples),
+        len(found.conflicts),
+        tuple(dict.fromkeys(found.conflicts))[:EXAMPLES],
         find_suspicious(merged),
-        _guesses(raws),
+        item_facts(merged),
+        (*_source_notes(raws), *_foreign(found.foreign, options)),
     )
     return Catalogue.from_table(merged), report
 
@@ -177,13 +182,17 @@ def _read_events(
         prefixes = (prefix if options.prefix_ids == "both" else "", prefix)
         parts.append(clean_events(raw, columns, options.cleaning, prefixes))
     raws = [raw for raw, _ in opened]
-    events, kept, merged = select_events(
-        parts, raws, catalogue, options.cleaning, options.bots, log
-    )
+    maps = [columns for _, columns in opened]
+    found = select_events(parts, raws, maps, catalogue, options.cleaning, options.bots, log)
     report = TableReport(
-        "interactions", _source_reports(opened, kept, merged, log), notes=_notes(opened, events)
+        "interactions",
+        _source_reports(opened, found.kept, found.merged, log),
+        found.conflicts,
+        found.conflict_examples,
+        facts=event_facts(found.table),
+        notes=_event_notes(opened, found, catalogue, options),
     )
-    return events, report
+    return found.table, report
 
 
 def _open(
@@ -242,7 +251,8 @@ def id_prefix(source: str, place: int, options: TablesOptions) -> str:
         return Path(source).name.split(".", 1)[0]
     if place >= len(options.source_names):
         raise DataError(
-            f"source_names has {len(options.source_names)} names, and this is source {place + 1};"
+            f"source_names has {len(options.source_names)}"
+            f" name{'s' if len(options.source_names) > 1 else ''}, and this is source {place + 1};"
             " add its name in the recipe",
             source=source,
         )
@@ -270,31 +280,61 @@ def _source_reports(
             repairs=dict(sorted(raw.repairs.items())),
             rejects=dict(log.counts[raw.source]),
             examples=tuple(log.examples[raw.source]),
+            lost=tuple(raw.lost),
         )
         for i, (raw, columns) in enumerate(opened)
     )
 
 
-def _guesses(raws: list[RawTable]) -> tuple[str, ...]:
-    """A note for each file whose encoding nothing tells for sure."""
-    return tuple(
+def _source_notes(raws: list[RawTable]) -> tuple[str, ...]:
+    """What had to be assumed of each file, and which have an encoding nothing tells for sure."""
+    guesses = (
         f"{raw.source} is not UTF-8, and was taken for {raw.encoding}; if letters look wrong, name"
         " its encoding in the recipe, as in [tables.format] encoding ="
         f' "{"cp1252" if raw.encoding == "cp1250" else "cp1250"}"'
         for raw in raws
         if raw.guessed
     )
+    return (*guesses, *(note for raw in raws for note in raw.notes))
 
 
-def _notes(opened: list[tuple[RawTable, ColumnMap]], events: pa.Table) -> tuple[str, ...]:
+def _foreign(conflicts: int, options: TablesOptions) -> list[str]:
+    if not conflicts or options.prefix_ids != "none":
+        return []
+    return [
+        f"{conflicts:,} of the contradicting rows are from another file than the first of their"
+        ' id; if these are other items, keep them apart with [tables] prefix_ids = "items" in the'
+        " recipe"
+    ]
+
+
+def _event_notes(
+    opened: list[tuple[RawTable, ColumnMap]],
+    found: SelectedEvents,
+    catalogue: Catalogue,
+    options: TablesOptions,
+) -> tuple[str, ...]:
     notes = [
-        *_guesses([raw for raw, _ in opened]),
+        *_source_notes([raw for raw, _ in opened]),
         *(
             f"{raw.source} has no timestamps: its order is taken for the order in time"
             for raw, columns in opened
             if "timestamp" not in columns.columns
         ),
     ]
-    if len(events) == 0 and any(raw.rows_read for raw, _ in opened):
-        notes.append("no event is usable; do the item ids of both tables match?")
+    rows = sum(raw.rows_read for raw, _ in opened)
+    if found.unknown and found.unknown >= _NEARLY_ALL * rows:
+        advice = (
+            "do the item ids of both tables match?"
+            if options.prefix_ids == "none"
+            else "the prefixes differ: [tables] source_names names the first, second ... file of"
+            " each table, so that a log gets the prefix of the catalogue at its place"
+        )
+        notes.append(
+            f"{found.unknown:,} of {rows:,} events are on unknown items, as"
+            f" {found.unknown_example[:60]!r} in the log, {catalogue.ids[0][:60]!r} in the"
+            f" catalogue; {advice}"
+        )
+    elif rows and len(found.table) == 0:
+        notes.append("no event is usable; see above why they were rejected")
     return tuple(notes)

@@ -107,7 +107,7 @@ _FALSE = frozenset(
     "|vyprodáno".split("|")
 )
 _STOCK = re.compile(
-    r"[>≥]? ?(-?\d+)(?:[.,]\d+)*\+?(?: (?:in stock|left|available|pcs|pieces|units|stk|stück))?"
+    r"[>≥]? ?(-?\d+(?:[.,]\d+)*)\+?(?: (?:in stock|left|available|pcs|pieces|units|stk|stück))?"
 )
 
 
@@ -118,7 +118,7 @@ def parse_available(text: str) -> bool | None:
     if plain in _TRUE or plain in _FALSE:
         return plain in _TRUE
     stock = _STOCK.fullmatch(written)
-    return None if stock is None else int(stock[1]) > 0
+    return None if stock is None else stock[1][0] != "-" and stock[1].strip("0.,") != ""
 
 
 # ------------------------------------------------------------------ categories

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import csv
+import gzip
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from crossrec_llm.cli.main import app
+from crossrec_llm.meaning import Encoder
+from crossrec_llm.store import IndexWriter
 
 pytestmark = pytest.mark.model
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -213,3 +219,107 @@ def test_a_reader_that_goes_away_is_no_bug(shop_index):
         shell=True, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in process.stderr
+
+
+def test_a_second_writer_is_one_clear_line(crossrec, shop_files, shop_index):
+    with IndexWriter.open(shop_index):
+        code, out, err = crossrec("build", "--items", shop_files / "items.csv")
+    assert (code, out) == (2, "")
+    assert f"process {os.getpid()} on" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "named"),
+    [
+        ("manifest.json", "{", "manifest is damaged"),
+        ("manifest.json", '{"format": 99, "checksum": ""}', "upgrade crossrec-llm"),
+        ("records.sqlite", "not a database", "records are damaged"),
+        ("generations/*/vectors.npy", "short", "crossrec build"),
+        ("generations/*/generation.json", "{}", "crossrec build"),
+    ],
+)
+def test_a_damaged_index_is_one_clear_line(file, content, named, crossrec, shop_index, tmp_path):
+    index = tmp_path / "index"
+    shutil.copytree(shop_index, index)
+    (path,) = index.glob(file)
+    path.write_text(content)
+    code, out, err = crossrec("user", "u1", "--index", index)
+    assert (code, out) == (2, "")
+    assert named in err
+    assert err.count("\n") == 1
+
+
+def test_another_model_is_one_clear_line(crossrec, monkeypatch):
+    monkeypatch.setattr(Encoder, "fingerprint", "f" * 64)
+    code, out, err = crossrec("like", "chess")
+    assert (code, out) == (2, "")
+    assert "encoder: index has sentence-transformers/all-MiniLM-L6-v2" in err
+    assert "run `crossrec build` again" in err
+
+
+@pytest.mark.parametrize("limit", [2_000, 60_000])
+def test_a_full_disk_is_one_clear_line(limit, shop_files, tmp_path):
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit},) * 2)\n"
+        "from crossrec_llm.cli.main import run; run()"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, "build", "--items", shop_files / "items.csv", "--index",
+         tmp_path / "index"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert process.returncode == 2, process.stderr
+    assert re.search("free .*space", process.stderr)
+    assert process.stderr.count("\n") == 1
+
+
+BAD_FILES = {
+    "empty.csv": b"",
+    "header.csv": b"item_id,title\n",
+    "no-title.csv": b"item_id,colour\nx,red\n",
+    "no-id.csv": b"title,colour\nx,red\n",
+    "cut.csv.gz": gzip.compress(b"item_id,title\n" + b"a,b\n" * 1000)[:-20],
+    "wide.csv": b",".join(b"c%d" % n for n in range(1_000_000)),
+    "claims.parquet": b"PAR1" + b"\0" * 20 + b"PAR1",
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+@pytest.mark.parametrize("verb", ["build", "check"])
+def test_a_file_that_cannot_be_used_is_one_clear_line(verb, name, crossrec, tmp_path):
+    (tmp_path / name).write_bytes(BAD_FILES[name])
+    words = [verb, "--items", tmp_path / name]
+    code, out, err = crossrec(*words, *(["--index", tmp_path / "i"] if verb == "build" else []))
+    assert (code, out) == (2, "")
+    assert name in err
+    assert err.count("\n") == 1
+
+
+def test_odd_ids_survive_the_whole_way(crossrec, tmp_path):
+    odd = ["two words", "a/b\\c", "🛒", "ж" * 5000, "-k", "..", "'; drop table items; --"]
+    with (tmp_path / "items.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("item_id", "title"), *((i, f"Thing {i[:9]}") for i in odd)])
+    with (tmp_path / "log.csv").open("w", newline="") as file:
+        pairs = [(user, item) for n, user in enumerate(odd) for item in odd[: n % 3 + 1]]
+        csv.writer(file).writerows([("user_id", "item_id"), *pairs])
+    index = tmp_path / "index"
+    files = ["--items", tmp_path / "items.csv", "--interactions", tmp_path / "log.csv"]
+    assert crossrec("build", *files, "--index", index)[0] == 0
+    for id in odd:
+        for verb in ("user", "similar", "audience"):
+            code, out, err = crossrec(verb, "--index", index, "--json", "--", id)
+            assert code == 0, err
+            assert json.loads(out)
+    answer = json.loads(crossrec("similar", "--index", index, "--json", "--", odd[0])[1])
+    assert {item["item_id"] for item in answer["items"]} == set(odd[1:])
+
+
+def test_completion_is_offered(crossrec):
+    result = CliRunner().invoke(
+        app, [], prog_name="crossrec", env={"_CROSSREC_COMPLETE": "complete_bash",
+        "COMP_WORDS": "crossrec si", "COMP_CWORD": "1"},
+    )  # fmt: skip
+    assert "similar" in result.stdout

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crossrec_llm.answering import PlannedSearch, SearchOptions
 from crossrec_llm.store import ChromaStore, ExactSearch, Search
 from tests.store.conftest import chroma_server  # noqa: F401
 from tests.store.small import clustered
 
 Make = Callable[[np.ndarray], Search]
-KINDS = ["exact", "embedded", pytest.param("server", marks=pytest.mark.server)]
+KINDS = ["exact", "planned", "embedded", pytest.param("server", marks=pytest.mark.server)]
 
 
 @pytest.fixture(params=KINDS)
@@ -24,7 +25,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     with ExitStack() as stack:
 
         def in_chroma(vectors: np.ndarray) -> Search:
-            if request.param == "embedded":
+            if request.param in ("embedded", "planned"):
                 store = ChromaStore.embedded(tmp_path / uuid.uuid4().hex)
             else:
                 url = request.getfixturevalue("chroma_server")
@@ -34,7 +35,12 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
             store.write("items", ids, vectors)
             return store.search("items", ids)
 
-        yield ExactSearch if request.param == "exact" else in_chroma
+        def planned(vectors: np.ndarray) -> Search:
+            # Low limits, so that small questions go either way.
+            options = SearchOptions(exact_below=100, overfetch=200)
+            return PlannedSearch(ExactSearch(vectors), lambda: in_chroma(vectors), options)
+
+        yield {"exact": ExactSearch, "planned": planned}.get(request.param, in_chroma)
 
 
 def test_shape_types_and_order(make: Make) -> None:

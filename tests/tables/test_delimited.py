@@ -53,7 +53,7 @@ def test_line_ends(end: str) -> None:
 
 
 def test_quoted_line_breaks_keep_line_numbers_right() -> None:
-    found = read('id,"ti\ntle"\n1,"a\nb"\nbad\n2,"c\r\n\nd"\n3,e\n')
+    found = read('id,"ti\ntle"\n1,"a\nb"\nb,a,d\n2,"c\r\n\nd"\n3,e\n')
     assert rows(found) == [["1", "a\nb"], ["2", "c\r\n\nd"], ["3", "e"]]
     assert found.lines.tolist() == [3, 6, 9]
     assert [bad.line for bad in found.bad] == [5]
@@ -69,12 +69,28 @@ def test_line_numbers_when_the_broken_column_is_not_chosen() -> None:
 
 def test_ragged_rows() -> None:
     found = read("id,title\n1,a\n2\n3,x,y\n\n4,b,,\n5,c\n")
-    assert rows(found) == [["1", "a"], ["4", "b"], ["5", "c"]]
-    assert found.lines.tolist() == [2, 6, 7]
-    assert [(bad.line, bad.content) for bad in found.bad] == [(3, "2"), (4, "3,x,y")]
-    assert found.bad[0].reason == "too few fields (1 where 2 are expected)"
-    assert found.bad[1].reason == "too many fields (3 where 2 are expected)"
-    assert found.repairs == {"empty fields too many dropped": 1, "blank lines skipped": 1}
+    assert rows(found) == [["1", "a"], ["2", ""], ["4", "b"], ["5", "c"]]
+    assert found.lines.tolist() == [2, 3, 6, 7]
+    assert [(bad.line, bad.content) for bad in found.bad] == [(4, "3,x,y")]
+    assert found.bad[0].reason == "too many fields (3 where 2 are expected)"
+    assert found.repairs == {
+        "empty fields too many dropped": 1,
+        "missing fields at the end left empty": 1,
+        "blank lines skipped": 1,
+    }
+
+
+def test_missing_fields_at_the_end_are_empty() -> None:
+    found = read('id,title,price,brand\n1,"a, b"\n2,"c\nd",5\n3,e,6,f\n4,"g""h"\r\n')
+    assert rows(found) == [
+        ["1", "a, b", "", ""],
+        ["2", "c\nd", "5", ""],
+        ["3", "e", "6", "f"],
+        ["4", 'g"h', "", ""],
+    ]
+    assert found.lines.tolist() == [2, 3, 5, 6]
+    assert found.repairs == {"missing fields at the end left empty": 3}
+    assert not found.bad
 
 
 def test_a_quoted_delimiter_at_the_end_is_no_empty_field() -> None:

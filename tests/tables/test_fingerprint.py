@@ -45,7 +45,7 @@ def test_names_count_where_they_come_before_ids(tmp_path: Path) -> None:
     one, two = (TablesOptions(prefix_ids="items", source_names=(name,)) for name in "xy")
     assert fingerprint_inputs(a, options=one) == fingerprint_inputs(b, options=one)
     assert fingerprint_inputs(a, options=one) != fingerprint_inputs(a, options=two)
-    with pytest.raises(DataError, match="source_names has 1 names"):
+    with pytest.raises(DataError, match="source_names has 1 name, and"):
         fingerprint_inputs([a, b], options=one)
 
 

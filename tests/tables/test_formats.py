@@ -67,6 +67,28 @@ def test_empty_files(tmp_path: Path, data: bytes) -> None:
         raw(tmp_path, data)
 
 
+@pytest.mark.parametrize(
+    ("page", "what"),
+    [
+        ("<!DOCTYPE html><html><body>Log in, please</body></html>", "an HTML page"),
+        ("\ufeff\n<!-- a, b -->\n<HTML lang=en>\n<p>x", "an HTML page"),
+        ("<?xml version='1.0'?><rss></rss>", "XML"),
+    ],
+)
+def test_pages_are_no_tables(tmp_path: Path, page: str, what: str) -> None:
+    with pytest.raises(DataError, match=rf"f\.csv: is {what}, not a table"):
+        raw(tmp_path, page)
+
+
+def test_binary_files_are_no_tables(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a picture; save it as CSV"):
+        raw(tmp_path, b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
+    for seed in range(20):
+        noise = b"id,title\n" + random.Random(seed).randbytes(5_000)
+        with pytest.raises(DataError, match="is no text"):
+            raw(tmp_path, noise)
+
+
 @pytest.mark.parametrize("magic", [b"PK\x03\x04", b"%PDF-1.7", b"ARROW1", b"BZh9"])
 def test_foreign_formats_are_named(tmp_path: Path, magic: bytes) -> None:
     with pytest.raises(DataError, match="save it as CSV"):

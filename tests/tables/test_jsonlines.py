@@ -48,6 +48,28 @@ def test_a_json_list(tmp_path: Path) -> None:
     assert [(bad.line, bad.content) for bad in table.bad] == [(3, "3")]
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_list_in_an_object(tmp_path: Path, indent: int | None) -> None:
+    whole = {"total": 2, "tags": ["x"], "products": [{"id": 1, "t": "a"}, {"id": 2}]}
+    table = raw(tmp_path, json.dumps(whole, indent=indent), "f.json")
+    assert table.table.to_pylist() == [{"id": "1", "t": "a"}, {"id": "2", "t": None}]
+    assert table.lines.tolist() == [1, 2]
+
+
+def test_lines_with_lists_of_objects_are_lines(tmp_path: Path) -> None:
+    line = json.dumps({"id": 1, "variants": [{"size": 3}]})
+    assert raw(tmp_path, f"{line}\n{line}\n", "f.jsonl").table["id"].to_pylist() == [1, 1]
+    two = json.dumps({"id": 1, "a": [{"x": 1}], "b": [{"x": 1}]})
+    assert raw(tmp_path, two, "f.json").table["id"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("other", [{}, {"more": {"k": 1}}])
+def test_one_id_however_the_number_is_written(tmp_path: Path, other: dict[str, object]) -> None:
+    lines = [{"id": 77, **other}, {"id": 77.0}, {"id": 7.5}]
+    table = raw(tmp_path, "\n".join(map(json.dumps, lines)), "f.jsonl")
+    assert as_text(table.table["id"]).to_pylist() == ["77", "77", "7.5"]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

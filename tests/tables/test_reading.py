@@ -218,7 +218,7 @@ def test_ids_are_prefixed_on_request(tmp_path: Path) -> None:
     assert set(tables.events["user_id"].to_pylist()) == {"u"}
     tables = read(files, logs, prefix_ids="both", **options)
     assert tables.events["user_id"].to_pylist() == ["x:u", "y:u"]
-    with pytest.raises(DataError, match="source_names has 1 names, and this is source 2"):
+    with pytest.raises(DataError, match="source_names has 1 name, and this is source 2"):
         read(files, None, prefix_ids="both", source_names=("x",))
 
 
@@ -250,9 +250,13 @@ def test_prices_of_any_type(prices: list[Any], expected: list[float | None]) -> 
     table = pa.table({"id": ["a", "b", "c"], "title": ["A", "B", "C"], "price": prices})
     tables = read(table)
     assert tables.catalogue.table["price"].to_pylist() == expected
-    repairs = tables.report.items.sources[0].repairs
-    lost = [p for p, e in zip(prices, expected, strict=True) if p not in (None, "") and e is None]
-    assert repairs.get("prices not understood", 0) == len(lost)
+    lost = [
+        (row, str(price).removesuffix(".0"))
+        for row, (price, amount) in enumerate(zip(prices, expected, strict=True), 1)
+        if price not in (None, "") and price == price and amount is None
+    ]
+    found = tables.report.items.sources[0].lost
+    assert [(cell.line, cell.text) for column in found for cell in column.examples] == lost
 
 
 def test_a_ten_megabyte_cell_is_cut_and_counted(tmp_path: Path) -> None:
@@ -263,7 +267,7 @@ def test_a_ten_megabyte_cell_is_cut_and_counted(tmp_path: Path) -> None:
 
 
 def test_rejects_go_to_a_file(tmp_path: Path) -> None:
-    items = csv_file(tmp_path / "i.csv", "id,title", "a,A", ",no id", "ragged", 'b,"B\nb"', "c,")
+    items = csv_file(tmp_path / "i.csv", "id,title", "a,A", ",no id", "x,y,z", 'b,"B\nb"', "c")
     out = tmp_path / "rejects.csv"
     log_file = csv_file(tmp_path / "e.csv", "user,item", "u,a", "u,=cmd")
     tables = read_tables(items, log_file, TablesOptions(), rejects=out)
@@ -271,12 +275,12 @@ def test_rejects_go_to_a_file(tmp_path: Path) -> None:
         rows = list(csv.reader(file))
     assert rows[0] == ["source", "line", "reason", "content"]
     assert [(Path(s).name, line, reason) for s, line, reason, _ in rows[1:]] == [
-        ("i.csv", "4", "too few fields (1 where 2 are expected)"),
+        ("i.csv", "4", "too many fields (3 where 2 are expected)"),
         ("i.csv", "3", "empty item id"),
         ("i.csv", "7", "empty title"),
         ("e.csv", "3", "unknown item"),
     ]
-    assert rows[1][3] == "ragged"
+    assert rows[1][3] == "x,y,z"
     assert json.loads(rows[2][3]) == {"id": "", "title": "no id"}
     assert len(rows) - 1 == tables.report.rejected
     with pytest.raises(DataError, match=r"i\.csv: is an input"):

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossrec_llm.tables.values import (
+    date_doubt,
     parse_available,
     parse_categories,
     parse_prices,
     parse_times,
+    thousands_in_doubt,
 )
 
 
@@ -35,6 +37,25 @@ from crossrec_llm.tables.values import (
         ("Free to Play", 0.0),
         ("-3", None),
         ("on request", None),
+        ("1e3", 1000.0),
+        ("1.5E+03", 1500.0),
+        ("1,234E+05 €", 123_400.0),
+        ("1e-2", 0.01),
+        ("12 EUR", 12.0),
+        ("Rs.500", 500.0),
+        ("1,23,456.50", 123_456.5),
+        ("12-15", 12.0),
+        ("12,99 € – 15,99 €", 12.99),
+        ("5 to 7 EUR", 5.0),
+        ("2 for 5.00", None),
+        ("12.00 (19% VAT)", None),
+        ("2020-01-02", None),
+        ("$5-pack of 3", None),
+        ("1.2.3", None),
+        ("1,2345.00", None),
+        ("5 10", None),
+        ("1e3x", None),
+        ("1e999", None),
         ("", None),
     ],
 )
@@ -46,6 +67,23 @@ def test_the_column_decides_what_a_lone_mark_means() -> None:
     assert parse_prices(["1.234", "1,50"])["1.234"] == 1234
     assert parse_prices(["1,234", "1.50"])["1,234"] == 1234
     assert parse_prices(["1.234", "1.50"])["1.234"] == 1.234
+    assert parse_prices(["1.234", "5"], comma_decimals=True)["1.234"] == 1234
+    assert parse_prices(["1.234", "1.50"], comma_decimals=True)["1.234"] == 1.234
+
+
+@pytest.mark.parametrize(
+    ("texts", "doubt"),
+    [
+        (["1.234", "€ 12.500", "7"], True),
+        (["1.234", "1.50"], False),
+        (["1.234", "1,50"], False),
+        (["0.125"], False),
+        (["1,234"], False),
+        ([], False),
+    ],
+)
+def test_thousands_in_doubt(texts: list[str], doubt: bool) -> None:
+    assert thousands_in_doubt(texts) is doubt
 
 
 @given(st.integers(0, 10**9), st.sampled_from(["us", "de", "ch", "fr"]))
@@ -82,6 +120,12 @@ def test_prices_round_trip_through_local_spellings(cents: int, place: str) -> No
         ("31/31/2020", None),
         ("soon", None),
         ("", None),
+        ("1900-01-01", "1900-01-01"),
+        ("2100-12-31", "2100-12-31"),
+        ("1812-12-31", None),
+        ("9999-12-31", None),
+        ("0001-01-01", None),
+        ("5000000000", None),
     ],
 )
 def test_time_spellings(text: str, iso: str | None) -> None:
@@ -93,7 +137,7 @@ def test_time_spellings(text: str, iso: str | None) -> None:
         assert got == pytest.approx(moment.timestamp(), abs=1e-3)
 
 
-@given(st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2199, 1, 1)), st.integers(-12, 14))
+@given(st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 12, 31)), st.integers(-12, 14))
 def test_iso_times_agree_with_the_standard_library(naive: dt.datetime, hours: int) -> None:
     moment = naive.replace(tzinfo=dt.timezone(dt.timedelta(hours=hours)))
     got = parse_times(pa.array([moment.isoformat()]))[0]
@@ -133,9 +177,66 @@ def test_day_and_month_order_is_read_off_the_column() -> None:
 
 
 @pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (["03/04/2020", "2020-01-01"], "dates like '03/04/2020', which were read day first"),
+        (
+            ["12/13/2020", "13/12/2020 10:00", "01/02/2020"],
+            "dates of both orders, like '13/12/2020 10:00' and '12/13/2020'; what fits both was"
+            " read day first",
+        ),
+        (
+            ["12/13/2020", "12/14/2020", "14/12/2020"],
+            "dates of both orders, like '14/12/2020' and '12/13/2020'; what fits both was read"
+            " month first",
+        ),
+        (["03/04/2020", "13/04/2020"], ""),
+        (["04/04/2020", "03.04.2020", None, "x"], ""),
+        ([], ""),
+    ],
+)
+def test_dates_in_doubt(texts: list[str | None], words: str) -> None:
+    assert date_doubt(pa.array(texts, pa.string())) == words
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [
+        ("ja", "nein"),
+        ("Oui", "Non"),
+        ("sí", "no"),
+        ("sì", "no"),
+        ("sim", "não"),
+        ("ja", "nee"),
+        ("ja", "nej"),
+        ("tak", "nie"),
+        ("ano", "ne"),
+        ("da", "nu"),
+        ("igen", "nem"),
+        ("kyllä", "ei"),
+        ("evet", "HAYIR"),
+        ("да", "нет"),
+        ("Auf Lager", "ausverkauft"),
+        ("en stock", "épuisé"),
+    ],
+)
+def test_yes_and_no_in_many_languages(yes: str, no: str) -> None:
+    assert parse_available(yes) is True
+    assert parse_available(no) is False
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("in stock", True),
+        ("12,5", True),
+        ("1.000", True),
+        ("10+", True),
+        ("> 5", True),
+        ("3 in stock", True),
+        ("0,0", False),
+        ("-5", False),
+        ("2 weeks", None),
         ("In_Stock", True),
         ("https://schema.org/InStock", True),
         ("https://schema.org/OutOfStock", False),
