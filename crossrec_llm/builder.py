@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
 from crossrec_llm import __version__
-from crossrec_llm.answering import make_query
 from crossrec_llm.errors import DataError, StoreError
-from crossrec_llm.generation import Generation, Users, open_chroma
-from crossrec_llm.meaning import Encoder, Space, Templates, VectorCache
+from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.meaning import Encoder, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item, Progress
 from crossrec_llm.resources import default_folder, default_index
-from crossrec_llm.signals import FittedSignals, Text
 from crossrec_llm.store import (
     ChromaStore,
-    ExactSearch,
     IndexWriter,
     StoredGeneration,
     content_digest,
@@ -28,7 +26,6 @@ from crossrec_llm.store import (
     reachability,
 )
 from crossrec_llm.tables import (
-    Catalogue,
     Histories,
     Inputs,
     Report,
@@ -127,17 +124,12 @@ def build(
 
         clock.step("encode")
         texts = templates.item_texts(catalogue)
-        with VectorCache.open(writer.cache_path, encoder.dim) as cache:
-            raw = encoder.encode_documents(texts, cache=cache, progress=progress)
+        with VectorCache.open(writer.cache_path, encoder.dim) as vectors:
+            raw = encoder.encode_documents(texts, cache=vectors, progress=progress)
 
         clock.step("fit")
-        space = Space.fit(raw, catalogue.top_codes, recipe.space)
-        vectors = space.apply(raw, catalogue.top_codes)
-        weighing = recipe.histories.fitted(events)
-        histories = Histories.from_events(events, catalogue, weighing)
-        signals = FittedSignals.fit(histories, raw, catalogue.top_codes, recipe.signals)
-        users, told = _profiles(catalogue, histories, vectors, recipe, templates)
-        generation = Generation(recipe, catalogue, raw, vectors, space, users, signals, weighing)
+        generation = Generation.fit(recipe, catalogue, raw, events)
+        told = _told(generation, events, templates)
 
         clock.step("index")
         draft = writer.begin({**parts, "records": content_digest(catalogue.table, events)})
@@ -148,7 +140,11 @@ def build(
             _require_reachable(chroma, generation)
 
         clock.step("publish")
-        counts = {"items": len(catalogue), "users": len(users.ids), "events": len(events)}
+        counts = {
+            "items": len(catalogue),
+            "users": len(generation.users.ids),
+            "events": len(events),
+        }
         published = writer.publish(draft, counts, catalogue.table, events, progress=progress)
         if recipe.store.url:
             with open_chroma(recipe, published) as chroma:
@@ -221,29 +217,17 @@ def _unchanged(index: str | Path, active: StoredGeneration, clock: _Clock) -> Bu
     )
 
 
-def _profiles(
-    catalogue: Catalogue,
-    histories: Histories,
-    vectors: np.ndarray,
-    recipe: Recipe,
-    templates: Templates,
-) -> tuple[Users, list[str]]:
-    """The users that have a profile, and their histories told as texts."""
-    pooling = Text(vectors, ExactSearch(vectors), recipe.signals.text)
-    items = [catalogue.item(row) for row in range(len(catalogue))]
-    ids: list[str] = []
-    texts: list[str] = []
-    profiles: list[np.ndarray] = []
-    for u, user_id in enumerate(histories.user_ids):
-        rows, weights, _ = histories.history(u)
-        query = make_query("user", rows, weights)
-        profile = pooling.profile(query)
-        if profile is not None:
-            ids.append(user_id)
-            profiles.append(profile)
-            texts.append(templates.history_text([items[row] for row in query.history]))
-    dim = vectors.shape[1]
-    return Users(ids, np.array(profiles, np.float32).reshape(-1, dim)), texts
+def _told(generation: Generation, events: pa.Table, templates: Templates) -> list[str]:
+    """The history of each user that has a profile, as a text."""
+    catalogue = generation.catalogue
+    histories = Histories.from_events(events, catalogue, generation.histories)
+    place = {user_id: u for u, user_id in enumerate(histories.user_ids)}
+    item_of = cache(catalogue.item)
+    texts = []
+    for user_id in generation.users.ids:
+        rows, weights, _ = histories.history(place[user_id])
+        texts.append(templates.history_text([item_of(int(row)) for row in rows[weights > 0]]))
+    return texts
 
 
 def _fill(

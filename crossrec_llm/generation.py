@@ -12,12 +12,20 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from crossrec_llm.answering import make_query
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.meaning import Encoder, Space, TemplateOptions, Templates
 from crossrec_llm.recipe import Recipe
-from crossrec_llm.signals import FittedSignals
-from crossrec_llm.store import ChromaStore, Draft, Search, StoredGeneration, differences
-from crossrec_llm.tables import Catalogue, HistoryOptions
+from crossrec_llm.signals import FittedSignals, Text, TextOptions
+from crossrec_llm.store import (
+    ChromaStore,
+    Draft,
+    ExactSearch,
+    Search,
+    StoredGeneration,
+    differences,
+)
+from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
 
 Collection = Literal["items", "texts", "users"]
 
@@ -28,6 +36,19 @@ class Users:
 
     ids: list[str]
     vectors: np.ndarray
+
+    @classmethod
+    def pool(cls, histories: Histories, vectors: np.ndarray, options: TextOptions) -> Users:
+        """Everybody whose history can be pooled, in the order of the histories."""
+        pooling = Text(vectors, ExactSearch(vectors), options)
+        ids, profiles = [], []
+        for u, user_id in enumerate(histories.user_ids):
+            rows, weights, _ = histories.history(u)
+            profile = pooling.profile(make_query("user", rows, weights))
+            if profile is not None:
+                ids.append(user_id)
+                profiles.append(profile)
+        return cls(ids, np.array(profiles, np.float32).reshape(-1, vectors.shape[1]))
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
@@ -74,6 +95,20 @@ class Generation:
         self._chroma: ChromaStore | None = None
 
     @classmethod
+    def fit(
+        cls, recipe: Recipe, catalogue: Catalogue, raw: np.ndarray, events: pa.Table
+    ) -> Generation:
+        """All that is learned from (n_items, dim) encoded texts and events, in memory."""
+        codes = catalogue.top_codes
+        space = Space.fit(raw, codes, recipe.space)
+        vectors = space.apply(raw, codes)
+        weighing = recipe.histories.fitted(events)
+        histories = Histories.from_events(events, catalogue, weighing)
+        signals = FittedSignals.fit(histories, raw, codes, recipe.signals)
+        users = Users.pool(histories, vectors, recipe.signals.text)
+        return cls(recipe, catalogue, raw, vectors, space, users, signals, weighing)
+
+    @classmethod
     def load(cls, stored: StoredGeneration) -> Generation:
         """Memory-maps what is large.
 
@@ -102,6 +137,19 @@ class Generation:
                 f"{folder}: a part of this generation cannot be read ({error}); "
                 "`crossrec build` makes a new one from the same files"
             ) from error
+
+    def with_recipe(self, recipe: Recipe) -> Generation:
+        """The same parts in memory, asked by another recipe."""
+        return Generation(
+            recipe,
+            self.catalogue,
+            self.raw,
+            self.vectors,
+            self.space,
+            self.users,
+            self.signals,
+            self.histories,
+        )
 
     def save(self, folder: Path, templates: Templates) -> None:
         """Every part but Chroma's, and the templates that made the texts.

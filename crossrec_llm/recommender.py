@@ -39,7 +39,7 @@ from crossrec_llm.records import (
 )
 from crossrec_llm.resources import default_index
 from crossrec_llm.signals import assemble
-from crossrec_llm.store import ExactSearch, Index, Ledger
+from crossrec_llm.store import ExactSearch, Index, Ledger, Search
 from crossrec_llm.tables import Histories
 
 
@@ -83,11 +83,12 @@ class Recommender:
     Parameters
     ----------
     generation : the fitted parts.
-    ledger : where users' histories are read.
+    ledger : where users' histories are read; without one, questions by user id have no answer.
     """
 
-    def __init__(self, generation: Generation, ledger: Ledger) -> None:
-        self.generation, self.ledger = generation, ledger
+    def __init__(self, generation: Generation, ledger: Ledger | None = None) -> None:
+        self.generation = generation
+        self._ledger = ledger
         self.catalogue, self.recipe = generation.catalogue, generation.recipe
         self.signals = assemble(
             generation.signals,
@@ -115,7 +116,8 @@ class Recommender:
 
     def close(self) -> None:
         self.generation.close()
-        self.ledger.close()
+        if self._ledger is not None:
+            self._ledger.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -147,6 +149,28 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         query = make_query("user", *self._history(user_id))
         return self._answer(query, ask, {"user_id": str(user_id)})
+
+    def for_history(
+        self,
+        item_ids: Sequence[str],
+        k: int = 10,
+        *,
+        filter: Filter = Filter(),
+        cross_share: float | None = None,
+        diversity: float | None = None,
+        explain: bool = True,
+    ) -> Recommendations:
+        """What somebody with these items, oldest first, may want next: a visitor, a session.
+
+        Raises
+        ------
+        UnknownItem : not in the catalogue; similar ids are named.
+        """
+        ask = Ask(k, filter, cross_share, diversity, explain)
+        newest_first = dict.fromkeys(self._row(item_id) for item_id in reversed(item_ids))
+        rows = list(newest_first)[::-1]
+        query = make_query("user", rows, [1.0] * len(rows))
+        return self._answer(query, ask, {"history": list(item_ids)})
 
     def like(
         self,
@@ -244,6 +268,12 @@ class Recommender:
     def item(self, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
         return self.catalogue.item(self._row(item_id))
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            raise QueryError("this recommender knows no users: ask for_history, like or similar")
+        return self._ledger
 
     # -- parts, loaded when first needed ----------------------------------------------------------
 
@@ -354,7 +384,9 @@ class Recommender:
             return getattr(blend, query.kind)
         return blend.cross if ask.filter.cross == "only" else blend.user
 
-    def _planned(self, vectors: np.ndarray, collection: Literal["items", "texts"]) -> PlannedSearch:
+    def _planned(self, vectors: np.ndarray, collection: Literal["items", "texts"]) -> Search:
+        if self.generation.stored is None:
+            return ExactSearch(vectors)
         return PlannedSearch(
             ExactSearch(vectors),
             lambda: self.generation.chroma_search(collection),

@@ -40,6 +40,14 @@ def test_people_get_the_themes_they_follow(recommender):
     assert statistics.mean(shares) > max(0.8, 3 * by_chance)
 
 
+def test_a_visitor_with_the_same_history_gets_the_same(recommender):
+    rows = shop.interactions().to_pylist()
+    taken = [r["item_id"] for r in rows if r["user_id"] == "u1" and r["event"] != "dislike"]
+    visitor = recommender.for_history([taken[-1], *taken], k=3)
+    assert [THEME[i] for i in visitor.ids] == [THEME[i] for i in recommender.for_user("u1", 3).ids]
+    assert not set(taken) & set(recommender.for_history(taken, k=200).ids)
+
+
 def test_crossing_keeps_the_theme(recommender):
     """Someone only ever seen in one category gets their theme from the others."""
     at_home = [user_id for user_id in USERS if shop.stays_home(user_id)]

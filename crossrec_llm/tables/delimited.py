@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec_llm.errors import DataError
-from crossrec_llm.tables.raw import BadRow, Choose, FormatOptions, RawTable, too_wide
+from crossrec_llm.tables.raw import FREE_BYTES, BadRow, Choose, FormatOptions, RawTable, too_wide
 
 _SAMPLE = 1 << 16
 _DELIMITERS = (",", "\t", ";", "|", "::", "\x01", "^", "~")
@@ -276,13 +276,15 @@ def _mended(
     Returns the table, the place of each of its rows among all rows, and what remains bad.
     """
     mended: dict[int, bytes] = {}
+    room = FREE_BYTES  # a small file of short rows under a wide header must not grow without bounds
     for at, row in enumerate(invalid):
         surplus = row.actual_columns - row.expected_columns
         text = row.text.rstrip("\r")
         if 0 < surplus <= _MAX_SURPLUS and text.endswith(dialect.delimiter * surplus):
             mended[at] = text[:-surplus].encode() + b"\n"
-        elif surplus < 0 and _well_quoted(text.encode(), dialect):
+        elif -room <= surplus < 0 and _well_quoted(text.encode(), dialect):
             mended[at] = (text + dialect.delimiter * -surplus).encode() + b"\n"
+            room += surplus
     if mended:
         plain = _Dialect(dialect.delimiter, dialect.escape, names, has_header=False)
         added, wrong = _arrow(b"".join(mended.values()), plain, names, chosen)

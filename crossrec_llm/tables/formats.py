@@ -26,7 +26,9 @@ _CHUNK = 1 << 20
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _PARQUET = b"PAR1"
 _JSON = re.compile(rb"\s*(\{|\[\s*[\{\]])")
-_MARKUP = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(!doctype html|html|head|body|\?xml)\b", re.S | re.I)
+_MARKUP = re.compile(
+    rb"\s*(?:(?><!--.*?-->)\s*)*<(!doctype html|html|head|body|\?xml)\b", re.S | re.I
+)
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",

@@ -93,6 +93,15 @@ def test_missing_fields_at_the_end_are_empty() -> None:
     assert not found.bad
 
 
+def test_short_rows_do_not_grow_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crossrec_llm.tables.delimited.FREE_BYTES", 5)
+    found = read("id,title,x,y\n1,a\n2,b\n3,c\n4,d,e,f\n")
+    assert [row[0] for row in rows(found)] == ["1", "2", "4"]
+    assert [(bad.line, bad.reason) for bad in found.bad] == [
+        (4, "too few fields (2 where 4 are expected)")
+    ]
+
+
 def test_a_quoted_delimiter_at_the_end_is_no_empty_field() -> None:
     found = read('id,title\n1,a,\n2,",",,\n3,"b,"\n4,c,"d,"\n')
     assert rows(found) == [["1", "a"], ["2", ","], ["3", "b,"]]

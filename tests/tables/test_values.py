@@ -54,6 +54,7 @@ from crossrec_llm.tables.values import (
         ("1.2.3", None),
         ("1,2345.00", None),
         ("5 10", None),
+        ("x" + " " * 100_000 + "y", None),
         ("1e3x", None),
         ("1e999", None),
         ("", None),
