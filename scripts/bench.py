@@ -216,7 +216,7 @@ def bench_parity(setting: Setting) -> Figures:
     """200 users of scientific: the same lists by command line, Python and a Chroma server."""
     files = setting.files("scientific")
     build(*files, setting.work / "default")
-    with _chroma_server(setting.work / "server") as url:
+    with _chroma_server(setting.work / "chroma") as url:
         always = {"search": {"exact_below": 0, "overfetch": 1_000_000}}
         for name, store in (("embedded", {}), ("server", {"store": {"url": url}})):
             build(*files, setting.work / name, recipe=Recipe.from_dict({**always, **store}))

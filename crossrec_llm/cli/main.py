@@ -7,10 +7,21 @@ import sys
 import typer
 
 from crossrec_llm import __version__
-from crossrec_llm.cli import audience, build, check, doctor, info, like, similar, user
+from crossrec_llm.cli import audience, build, check, doctor, evaluate, info, like, similar, user
 from crossrec_llm.cli.options import app
 
-__all__ = ["audience", "build", "check", "doctor", "info", "like", "run", "similar", "user"]
+__all__ = [
+    "audience",
+    "build",
+    "check",
+    "doctor",
+    "evaluate",
+    "info",
+    "like",
+    "run",
+    "similar",
+    "user",
+]
 
 
 def _version(asked: bool) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
+
+if TYPE_CHECKING:
+    from crossrec_llm.evaluation import Evaluation, Interval
 
 PLAIN_WIDTH = 120
 
@@ -102,6 +105,35 @@ def audience(answer: Audience, *, quiet: bool = False) -> None:
         table.add_row(str(member.rank), Text(member.user_id), f"{member.score:.3f}", because)
     print_rich(Text(title, "bold"), *([table] if answer.members else []))
     notes([answer.shortfall], quiet)
+
+
+def evaluation(found: Evaluation) -> None:
+    """One row a system, one column a measure; then slices and what guards against a leak."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in found.system:
+        table.add_column(name, justify="right")
+
+    def row(name: str, measures: Mapping[str, Interval]) -> None:
+        cells = (f"{m.value:.3f} ({m.low:.3f}-{m.high:.3f})" for m in measures.values())
+        table.add_row(Text(name), *cells)
+
+    row("this index", found.system)
+    for name, measures in found.baselines.items():
+        row(f"{name} alone", measures)
+    for name, measures in found.slices.items():
+        row(f"  {name}", measures)
+    title = f"{found.protocol}: {found.users:,} people, 95 % intervals"
+    print_rich(Text(title, "bold"), table)
+    for name, m in found.ahead.items():
+        say(f"ahead of {name} by {m.value:+.3f} ({m.low:+.3f} to {m.high:+.3f}) in ndcg, paired")
+    say(
+        f"coverage {found.coverage:.1%} of the catalogue; with targets shuffled between people "
+        f"recall falls to {found.control:.3f}"
+    )
 
 
 @contextmanager
