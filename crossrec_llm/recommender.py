@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ import numpy as np
 
 from crossrec_llm import __version__
 from crossrec_llm.answering import (
+    Ask,
     PlannedSearch,
     WeightedBlend,
     allowed_rows,
@@ -19,9 +19,10 @@ from crossrec_llm.answering import (
     crosses,
     home_categories,
     make_query,
+    notes,
     propose,
-    quota,
     reasons,
+    shortfall,
 )
 from crossrec_llm.errors import QueryError, UnknownUser
 from crossrec_llm.generation import Generation
@@ -41,40 +42,6 @@ from crossrec_llm.resources import default_index
 from crossrec_llm.signals import assemble
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
 from crossrec_llm.tables import Histories
-
-
-@dataclass(frozen=True)
-class Ask:
-    """How an answer should be made, whatever the question is.
-
-    k : length of the list.
-    filter : which items may be in it.
-    cross_share : share of the list outside the home categories, 0..1; None leaves it to the
-        scores.
-    diversity : 0 (relevance only) to 1; None takes the recipe's.
-    explain : whether reasons are worked out.
-    """
-
-    k: int = 10
-    filter: Filter = Filter()
-    cross_share: float | None = None
-    diversity: float | None = None
-    explain: bool = True
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.k, int):
-            raise QueryError(f"k must be a whole number, not {self.k!r}")
-        if self.k < 1:
-            raise QueryError(f"k must be 1 or more, not {self.k}")
-        for name in ("cross_share", "diversity"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise QueryError(f"{name} must lie between 0 and 1, not {value}")
-        if self.cross_share is not None and self.filter.cross != "any":
-            raise QueryError(
-                f"cross_share {self.cross_share:g} has no meaning with cross {self.filter.cross!r}:"
-                " give one of the two"
-            )
 
 
 class Recommender:
@@ -358,8 +325,8 @@ class Recommender:
                 for rank, at in enumerate(chosen, 1)
             ),
             receipt=self.receipt,
-            shortfall=_shortfall(ask, len(chosen), int(outside[rows[chosen]].sum()), len(home)),
-            notes=_notes(query, ask, len(home)),
+            shortfall=shortfall(ask, len(chosen), int(outside[rows[chosen]].sum()), len(home)),
+            notes=notes(query, ask, len(home)),
         )
 
     def _candidates(
@@ -417,27 +384,3 @@ class Recommender:
             return None
         cosines = self.generation.vectors[history] @ self.generation.vectors[row]
         return self.catalogue.item(int(history[int(np.argmax(cosines))]))
-
-
-def _shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
-    """Why the list is not what was asked for; None when it is."""
-    if found < ask.k:
-        return f"{found} of {ask.k}: no more items pass the filter"
-    if ask.cross_share is not None and homes and cross != quota(ask.k, ask.cross_share):
-        wanted = quota(ask.k, ask.cross_share)
-        side = "outside" if cross < wanted else "inside"
-        return (
-            f"{cross} instead of {wanted} of {ask.k} lie outside the home categories: "
-            f"no more items {side} them pass the filter"
-        )
-    return None
-
-
-def _notes(query: Query, ask: Ask, homes: int) -> tuple[str, ...]:
-    """Labels of every fallback that this answer took."""
-    notes = []
-    if query.kind == "user" and not len(query.history):
-        notes.append("no history to go by: these are the most popular items that pass the filter")
-    if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):
-        notes.append("the history has no category: crossing was not restricted")
-    return tuple(notes)

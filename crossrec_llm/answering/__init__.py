@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
+from crossrec_llm.answering.asking import Ask, notes, shortfall
 from crossrec_llm.answering.blend import BlendOptions, Situation, WeightedBlend
 from crossrec_llm.answering.candidates import PlannedSearch, SearchOptions, propose
 from crossrec_llm.answering.diversity import arrange, quota
@@ -17,6 +18,7 @@ from crossrec_llm.records import STRICT
 
 __all__ = [
     "AnsweringOptions",
+    "Ask",
     "BlendOptions",
     "PlannedSearch",
     "SearchOptions",
@@ -27,10 +29,12 @@ __all__ = [
     "crosses",
     "home_categories",
     "make_query",
+    "notes",
     "propose",
     "quota",
     "reasons",
     "shorten",
+    "shortfall",
 ]
 
 

@@ -1,0 +1,67 @@
+"""How an answer should be made, and the words for what it could not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from crossrec_llm.answering.diversity import quota
+from crossrec_llm.errors import QueryError
+from crossrec_llm.records import Filter, Query
+
+
+@dataclass(frozen=True)
+class Ask:
+    """How an answer should be made, whatever the question is.
+
+    k : length of the list.
+    filter : which items may be in it.
+    cross_share : share of the list outside the home categories, 0..1; None leaves it to the
+        scores.
+    diversity : 0 (relevance only) to 1; None takes the recipe's.
+    explain : whether reasons are worked out.
+    """
+
+    k: int = 10
+    filter: Filter = Filter()
+    cross_share: float | None = None
+    diversity: float | None = None
+    explain: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.k, int):
+            raise QueryError(f"k must be a whole number, not {self.k!r}")
+        if self.k < 1:
+            raise QueryError(f"k must be 1 or more, not {self.k}")
+        for name in ("cross_share", "diversity"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value <= 1:
+                raise QueryError(f"{name} must lie between 0 and 1, not {value}")
+        if self.cross_share is not None and self.filter.cross != "any":
+            raise QueryError(
+                f"cross_share {self.cross_share:g} has no meaning with cross {self.filter.cross!r}:"
+                " give one of the two"
+            )
+
+
+def shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
+    """Why the list is not what was asked for; None when it is."""
+    if found < ask.k:
+        return f"{found} of {ask.k}: no more items pass the filter"
+    if ask.cross_share is not None and homes and cross != quota(ask.k, ask.cross_share):
+        wanted = quota(ask.k, ask.cross_share)
+        side = "outside" if cross < wanted else "inside"
+        return (
+            f"{cross} instead of {wanted} of {ask.k} lie outside the home categories: "
+            f"no more items {side} them pass the filter"
+        )
+    return None
+
+
+def notes(query: Query, ask: Ask, homes: int) -> tuple[str, ...]:
+    """Labels of every fallback that this answer took."""
+    notes = []
+    if query.kind == "user" and not len(query.history):
+        notes.append("no history to go by: these are the most popular items that pass the filter")
+    if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):
+        notes.append("the history has no category: crossing was not restricted")
+    return tuple(notes)
