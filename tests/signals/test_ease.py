@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crossrec_llm.answering import make_query
+from crossrec_llm.meaning import Space, SpaceOptions
+from crossrec_llm.signals import EaseOptions, fit_ease
+from tests.small import N_ITEMS, histories_of, unit_rows
+
+RAW = unit_rows(N_ITEMS, 6, seed=4)
+CODES = np.arange(N_ITEMS) % 2
+# Items 10 and 11 were taken by nobody.
+TAKEN = [[0, 1, 2], [1, 2, 3], [4, 5, 6], [7, 8, 9], [0, 9], [5, 1, 3]]
+EVERYTHING = np.arange(N_ITEMS)
+
+
+def weights_of(fitted, row):
+    return fitted.score(make_query("user", [row], [1.0]), EVERYTHING)
+
+
+def test_weights_follow_the_closed_form():
+    options = EaseOptions(ridge=3.0, text=2.0, keep=N_ITEMS)
+    fitted = fit_ease(histories_of(TAKEN), RAW, CODES, options)
+    x = np.zeros((len(TAKEN), 10))
+    for user, rows in enumerate(TAKEN):
+        x[user, rows] = 1
+    texts = Space.fit(RAW, CODES, SpaceOptions(power=1.0)).apply(RAW, CODES)[:10]
+    inverse = np.linalg.inv(x.T @ x + 2.0 * texts @ texts.T + 3.0 * np.eye(10))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0)
+    for row in range(10):
+        np.testing.assert_allclose(weights_of(fitted, row)[:10], expected[row], atol=1e-5)
+        assert not weights_of(fitted, row)[10:].any()
+    assert not weights_of(fitted, 11).any()
+
+
+def test_each_weight_solves_the_regression_it_stands_for():
+    """Row j of the solution predicts item j from the others: the gradient there is 0."""
+    fitted = fit_ease(histories_of(TAKEN), RAW, CODES, EaseOptions(ridge=1.0, text=0.0, keep=99))
+    x = np.zeros((len(TAKEN), 10))
+    for user, rows in enumerate(TAKEN):
+        x[user, rows] = 1
+    b = np.stack([weights_of(fitted, row)[:10] for row in range(10)])
+    gradient = x.T @ (x @ b - x) + b
+    np.fill_diagonal(gradient, 0)
+    np.testing.assert_allclose(gradient, 0, atol=1e-4)
+
+
+def test_too_many_items_step_aside():
+    assert fit_ease(histories_of(TAKEN), RAW, CODES, EaseOptions(max_items=9)) is None
+    assert fit_ease(histories_of([]), RAW, CODES, EaseOptions()) is None
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_only_the_strongest_are_kept(keep):
+    whole = fit_ease(histories_of(TAKEN), RAW, CODES, EaseOptions(keep=99))
+    cut = fit_ease(histories_of(TAKEN), RAW, CODES, EaseOptions(keep=keep))
+    for row in range(10):
+        strongest = np.sort(weights_of(whole, row)[:10][np.arange(10) != row])[-keep:]
+        found = weights_of(cut, row)
+        np.testing.assert_allclose(np.sort(found[found != 0]), strongest, atol=1e-6)
