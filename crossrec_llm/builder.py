@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -129,13 +128,14 @@ def build(
 
         clock.step("fit")
         generation = Generation.fit(recipe, catalogue, raw, events)
-        told = _told(generation, events, templates)
+        records = [catalogue.item(row) for row in range(len(catalogue))]
+        told = _told(generation, events, templates, records)
 
         clock.step("index")
         draft = writer.begin({**parts, "records": content_digest(catalogue.table, events)})
         generation.save(draft.folder, templates)
         with open_chroma(recipe, draft) as chroma:
-            _fill(chroma, generation, texts, told, progress)
+            _fill(chroma, generation, records, texts, told, progress)
             clock.step("verify")
             _require_reachable(chroma, generation)
 
@@ -217,30 +217,30 @@ def _unchanged(index: str | Path, active: StoredGeneration, clock: _Clock) -> Bu
     )
 
 
-def _told(generation: Generation, events: pa.Table, templates: Templates) -> list[str]:
-    """The history of each user that has a profile, as a text."""
-    catalogue = generation.catalogue
-    histories = Histories.from_events(events, catalogue, generation.histories)
+def _told(
+    generation: Generation, events: pa.Table, templates: Templates, records: list[Item]
+) -> list[str]:
+    """The history of each user that has a profile, as a text; `records` are all items by row."""
+    histories = Histories.from_events(events, generation.catalogue, generation.histories)
     place = {user_id: u for u, user_id in enumerate(histories.user_ids)}
-    item_of = cache(catalogue.item)
     texts = []
     for user_id in generation.users.ids:
         rows, weights, _ = histories.history(place[user_id])
-        texts.append(templates.history_text([item_of(int(row)) for row in rows[weights > 0]]))
+        texts.append(templates.history_text([records[row] for row in rows[weights > 0]]))
     return texts
 
 
 def _fill(
     chroma: ChromaStore,
     generation: Generation,
+    records: list[Item],
     texts: list[str],
     told: list[str],
     progress: Progress | None,
 ) -> None:
     """The three collections: items in the space, their texts as encoded, users' profiles."""
     catalogue, users = generation.catalogue, generation.users
-    items = [catalogue.item(row) for row in range(len(catalogue))]
-    metadata = [_item_metadata(item) for item in items]
+    metadata = [_item_metadata(item) for item in records]
     chroma.write("items", catalogue.ids, generation.vectors, texts, metadata, progress=progress)
     chroma.write("texts", catalogue.ids, generation.raw, None, metadata, progress=progress)
     chroma.write("users", users.ids, users.vectors, told, None, progress=progress)

@@ -227,10 +227,10 @@ class Recommender:
             if because is not None:
                 rank = len(members) + 1
                 members.append(AudienceMember(rank, users.ids[u], float(score), because))
-        shortfall = None
+        missing = None
         if len(members) < k:
-            shortfall = f"{len(members)} of {k}: no more users have a profile and lack this item"
-        return Audience(self.catalogue.item(row), tuple(members), self.receipt, shortfall)
+            missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
+        return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing)
 
     def item(self, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""

@@ -48,15 +48,14 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
     if filter.cross != "any" and len(home):
         only = filter.cross == "only"
         mask &= crosses(catalogue, home) if only else np.isin(catalogue.top_codes, home)
-    _require_any(catalogue.prices, "price", (filter.price_min, filter.price_max))
-    _require_any(catalogue.added, "date it was added", (filter.since,))
     # Comparisons with NaN are False, so an item without a price or date fails.
     if filter.price_min is not None:
-        mask &= catalogue.prices >= filter.price_min
+        mask &= _known_values(catalogue.prices, "price") >= filter.price_min
     if filter.price_max is not None:
-        mask &= catalogue.prices <= filter.price_max
+        mask &= _known_values(catalogue.prices, "price") <= filter.price_max
     if filter.since is not None:
-        mask &= catalogue.added >= np.float64(filter.since)  # type: ignore[arg-type]
+        added = _known_values(catalogue.added, "date it was added")
+        mask &= added >= np.float64(filter.since)  # type: ignore[arg-type]
     if filter.brand:
         mask &= catalogue.brand_mask(filter.brand)
     if filter.available:
@@ -72,9 +71,11 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
     return mask
 
 
-def _require_any(values: np.ndarray, what: str, bounds: Sequence[object]) -> None:
-    if any(bound is not None for bound in bounds) and np.isnan(values).all():
+def _known_values(values: np.ndarray, what: str) -> np.ndarray:
+    """The same values, refused where no item has one."""
+    if np.isnan(values).all():
         raise QueryError(f"no item of this catalogue has a {what}, so none can pass")
+    return values
 
 
 def _known(catalogue: Catalogue, item_ids: Sequence[str]) -> np.ndarray:

@@ -43,13 +43,14 @@ class Source(Protocol):
         ...
 
 
-def recency(h: int, decay: float, last: int) -> np.ndarray:
-    """(h,) float32 weights of a history of `h` items, oldest first: decay ** age.
+def weigh(query: Query, decay: float, last: int) -> np.ndarray:
+    """(h,) float32, how much each item of the history counts: its weight times decay ** age.
 
     The newest item has age 0; items older than the `last` newest weigh 0.
     """
-    age = np.arange(h - 1, -1, -1, dtype=np.float32)
-    return np.where(age < last, np.float32(decay) ** age, np.float32(0)).astype(np.float32)
+    age = np.arange(len(query.history) - 1, -1, -1, dtype=np.float32)
+    recency = np.where(age < last, np.float32(decay) ** age, np.float32(0)).astype(np.float32)
+    return query.weights * recency
 
 
 def best(scores: np.ndarray, n: int) -> np.ndarray:

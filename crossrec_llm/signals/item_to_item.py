@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crossrec_llm.records import Query
-from crossrec_llm.signals.base import best, read_arrays, recency, write_arrays
+from crossrec_llm.signals.base import best, read_arrays, weigh, write_arrays
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ItemToItem:
         return rows[best(scores[rows], n)]
 
     def _weights(self, query: Query) -> np.ndarray:
-        return query.weights * recency(len(query.history), self.walk.decay, self.walk.last)
+        return weigh(query, self.walk.decay, self.walk.last)
 
     def _row(self, item: int) -> tuple[np.ndarray, np.ndarray]:
         row = slice(self.indptr[item], self.indptr[item + 1])

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.records import STRICT, Query
-from crossrec_llm.signals.base import recency
+from crossrec_llm.signals.base import weigh
 from crossrec_llm.store import Search
 
 
@@ -48,7 +48,7 @@ class Text:
 
         Dislikes alone make one only for a text, which says what is wanted.
         """
-        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
+        weights = weigh(query, self.options.decay, self.options.last)
         pooled = weights @ self.vectors[query.history]
         norm = float(np.linalg.norm(pooled))
         if len(query.disliked):
@@ -67,7 +67,7 @@ class Text:
         return self.vectors[rows] @ profile
 
     def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
-        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
+        weights = weigh(query, self.options.decay, self.options.last)
         return np.maximum(self.vectors[rows] @ self.vectors[query.history].T, 0) * weights
 
     def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ class LateInteraction:
 
         Taking the largest out keeps the exponential finite at any temperature.
         """
-        weights = query.weights * recency(len(query.history), self.options.decay, self.options.last)
+        weights = weigh(query, self.options.decay, self.options.last)
         counts = np.flatnonzero(weights)
         parts = np.zeros((len(rows), len(weights)), np.float32)
         if not len(counts):

@@ -28,6 +28,7 @@ from crossrec_llm.errors import (
 from crossrec_llm.records import Progress
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA, near_matches
+from crossrec_llm.tables.fingerprint import feed
 
 _LAYOUT = 1  # in the file as user_version
 
@@ -258,9 +259,7 @@ def content_digest(items: pa.Table, events: pa.Table) -> str:
     """Sha256 over the content of both tables; `Ledger.content` of a ledger that holds them."""
     digest = hashlib.sha256()
     for table in (items, events):
-        digest.update(table.schema.serialize())
-        for batch in table.combine_chunks().to_batches(max_chunksize=_CHUNK):
-            digest.update(batch.serialize())
+        feed(digest, table)
     return digest.hexdigest()
 
 

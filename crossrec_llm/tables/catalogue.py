@@ -131,6 +131,8 @@ class Catalogue:
             if len(item_ids) > 10_000:
                 return self.rows(item_ids.dictionary_encode())
             item_ids = item_ids.to_pylist()
+        if not len(item_ids):
+            return np.empty(0, np.int64)
         get = self._row_of.get
         return np.fromiter((get(i, -1) for i in item_ids), np.int64, len(item_ids))
 

@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from crossrec_llm.tables.formats import from_frame, read_source
 from crossrec_llm.tables.raw import FormatOptions
-from crossrec_llm.tables.reading import TablesOptions, id_prefix
+from crossrec_llm.tables.reading import TablesOptions, as_list, id_prefix
+
+_BATCH = 50_000
 
 
 def fingerprint_inputs(*tables: Any, options: TablesOptions | None = None) -> str:
@@ -28,7 +30,7 @@ def fingerprint_inputs(*tables: Any, options: TablesOptions | None = None) -> st
     """
     digest = hashlib.sha256()
     for table in tables:
-        sources = [] if table is None else table if isinstance(table, list | tuple) else [table]
+        sources = [] if table is None else as_list(table)
         digest.update(f"{len(sources)} sources".encode())
         for place, source in enumerate(sources):
             digest.update(_content(source))
@@ -41,7 +43,9 @@ def fingerprint_inputs(*tables: Any, options: TablesOptions | None = None) -> st
 
 def _content(source: Any) -> bytes:
     if not isinstance(source, str | Path):
-        return _arrow_hash(from_frame(source, "table"))
+        digest = hashlib.sha256()
+        feed(digest, from_frame(source, "table"))
+        return digest.digest()
     try:
         with Path(source).open("rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
@@ -50,8 +54,8 @@ def _content(source: Any) -> bytes:
         raise
 
 
-def _arrow_hash(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return hashlib.sha256(sink.getvalue()).digest()
+def feed(digest: Any, table: pa.Table) -> None:
+    """Put a table's schema and content into a hash, a batch at a time."""
+    digest.update(table.schema.serialize())
+    for batch in table.combine_chunks().to_batches(max_chunksize=_BATCH):
+        digest.update(batch.serialize())

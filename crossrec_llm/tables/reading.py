@@ -94,8 +94,8 @@ def read_tables(
     ------
     DataError : an input cannot be read or understood, or holds no usable item.
     """
-    item_sources = _as_list(items)
-    event_sources = None if interactions is None else _as_list(interactions)
+    item_sources = as_list(items)
+    event_sources = None if interactions is None else as_list(interactions)
     _keep_inputs(rejects, [*item_sources, *(event_sources or [])])
     with RejectLog(rejects) as log:
         catalogue, items_report = _read_items(item_sources, options, log, progress)
@@ -113,7 +113,7 @@ def _keep_inputs(rejects: Path | None, sources: list[Input]) -> None:
         raise DataError("is an input; give another file for the rejects", source=str(rejects))
 
 
-def _as_list(inputs: Inputs) -> list[Input]:
+def as_list(inputs: Inputs) -> list[Input]:
     return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
 
 
