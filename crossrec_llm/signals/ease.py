@@ -10,12 +10,17 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
+from crossrec_llm.errors import RecipeError
 from crossrec_llm.meaning import Space, SpaceOptions
 from crossrec_llm.records import STRICT
+from crossrec_llm.signals.inverse import ExactInverse, Inverse, SpectralInverse
 from crossrec_llm.signals.item_to_item import ItemToItem, Walk
 from crossrec_llm.tables import Histories
 
 logger = logging.getLogger(__name__)
+
+_BLOCK = 1024
+_LARGEST_ERROR = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,12 @@ class EaseOptions:
     ridge : added to the diagonal; higher learns less.
     text : weight of the texts beside the interactions.
     power : of the space that the texts are compared in (`[space] power`).
-    max_items : with more items than this that somebody took, it is left out: the fit takes memory
-        with the square of their number and time with its cube (12,000 items: 0.6 GB).
+    exact_below : up to so many items that somebody took, the inverse is exact (8,000 items: a few
+        seconds, 0.5 GB); with more it is worked out from its spectrum (36,000 items: a minute, 2
+        GB), which measured the same.
+    rank : eigenvalues that are taken out of the spectrum one by one.
+    max_items : with more items than this that somebody took, it is left out: the time grows with
+        the square of their number.
     keep : items kept per item.
     decay : weight of a history item over that of the next newer one.
     last : how many of the newest items count.
@@ -34,9 +43,11 @@ class EaseOptions:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     ridge: Annotated[float, Gt(0)] = 100.0
-    text: Annotated[float, Ge(0)] = 10.0
+    text: Annotated[float, Gt(0)] = 10.0
     power: Annotated[float, Ge(0), Le(1)] = 1.0
-    max_items: Annotated[int, Ge(0)] = 15_000
+    exact_below: Annotated[int, Ge(0)] = 8_000
+    rank: Annotated[int, Ge(1)] = 300
+    max_items: Annotated[int, Ge(0)] = 100_000
     keep: Annotated[int, Ge(1)] = 300
     decay: Annotated[float, Gt(0), Le(1)] = 0.8
     last: Annotated[int, Ge(1)] = 50
@@ -60,10 +71,9 @@ def fit_ease(
 
     Returns
     -------
-    None where there are more such items than `max_items`, or none.
+    None where nobody took anything, where there are more such items than `max_items`, or where
+    they are too many for the exact inverse and too often taken for the other one.
     """
-    from scipy.linalg import lapack
-
     taken = histories.matrix(len(raw))
     known = np.flatnonzero(taken.getnnz(axis=0))
     if not 0 < len(known) <= options.max_items:
@@ -71,28 +81,45 @@ def fit_ease(
         return None
     columns = taken[:, known]
     texts = Space.fit(raw, codes, SpaceOptions(power=options.power)).apply(raw, codes)[known]
-    gram = (columns.T @ columns).toarray(order="F")
-    gram += np.float32(options.text) * (texts @ texts.T)
-    gram[np.diag_indices_from(gram)] += np.float32(options.ridge)
-    # The gram matrix is positive definite: Cholesky, then the inverse in its lower triangle.
-    factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
-    if not failed:
-        lower, failed = lapack.spotri(factor, lower=1, overwrite_c=1)
-    if failed:
-        raise ValueError("the ridge is too small for these histories: raise signals.ease.ridge")
-    inverse = np.tril(lower) + np.tril(lower, -1).T
-    place = np.full(len(raw), -1)
-    place[known] = np.arange(len(known))
-    scale = -1 / np.diag(inverse)
+    inverse = _invert((columns.T @ columns).tocsr(), texts, options)
+    if inverse is None:
+        return None
 
     def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        strongest = _strongest(inverse, options.keep)
         nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-        for i in place:
-            if i < 0:
+        for somebody in np.isin(np.arange(len(raw)), known):
+            if somebody:
+                places, values = next(strongest)
+                yield known[places], values
+            else:
                 yield nothing
-                continue
-            weights = inverse[i] * scale
-            weights[i] = -np.inf
-            yield known, weights
 
     return ItemToItem.from_rows(rows(), options.keep, options.walk)
+
+
+def _invert(gram: Any, texts: np.ndarray, options: EaseOptions) -> Inverse | None:
+    if len(texts) <= options.exact_below:
+        try:
+            return ExactInverse(gram, texts, options.text, options.ridge)
+        except ValueError as error:
+            raise RecipeError("recipe", [f"signals.ease.ridge: {error}; raise it"]) from error
+    inverse = SpectralInverse(gram, texts, options.text, options.ridge, options.rank)
+    if inverse.error > _LARGEST_ERROR:
+        logger.info("ease is left out: at this rank the spectrum is off by %.2f", inverse.error)
+        return None
+    return inverse
+
+
+def _strongest(inverse: Inverse, keep: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each row in turn, the columns and weights of its `keep` highest."""
+    n = len(inverse.diagonal)
+    keep = min(keep, n - 1)
+    scale = -1 / inverse.diagonal
+    for start in range(0, n, _BLOCK):
+        stop = min(start + _BLOCK, n)
+        block = inverse.rows(start, stop)
+        block *= scale
+        block[np.arange(stop - start), np.arange(start, stop)] = -np.inf
+        places = np.argpartition(block, n - keep, axis=1)[:, n - keep :]
+        yield from zip(places, np.take_along_axis(block, places, axis=1), strict=True)

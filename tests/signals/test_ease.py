@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import make_query
+from crossrec_llm.errors import RecipeError
 from crossrec_llm.meaning import Space, SpaceOptions
 from crossrec_llm.signals import EaseOptions, fit_ease
 from tests.small import N_ITEMS, histories_of, unit_rows
@@ -37,7 +38,7 @@ def test_weights_follow_the_closed_form():
 
 def test_each_weight_solves_the_regression_it_stands_for():
     """Row j of the solution predicts item j from the others: the gradient there is 0."""
-    fitted = fit_ease(histories_of(TAKEN), RAW, CODES, EaseOptions(ridge=1.0, text=0.0, keep=99))
+    fitted = fit_ease(histories_of(TAKEN), RAW, CODES, EaseOptions(ridge=1.0, text=1e-6, keep=99))
     x = np.zeros((len(TAKEN), 10))
     for user, rows in enumerate(TAKEN):
         x[user, rows] = 1
@@ -60,3 +61,28 @@ def test_only_the_strongest_are_kept(keep):
         strongest = np.sort(weights_of(whole, row)[:10][np.arange(10) != row])[-keep:]
         found = weights_of(cut, row)
         np.testing.assert_allclose(np.sort(found[found != 0]), strongest, atol=1e-6)
+
+
+def test_many_items_have_the_same_weights_by_their_spectrum():
+    rng = np.random.default_rng(0)
+    n = 200
+    histories = histories_of([rng.choice(n, 6, replace=False) for _ in range(400)], n)
+    raw, codes = unit_rows(n, 16, seed=1), np.zeros(n, int)
+    exact = fit_ease(histories, raw, codes, EaseOptions(keep=n))
+    spectral = fit_ease(histories, raw, codes, EaseOptions(keep=n, exact_below=0, rank=20))
+    assert len(exact.values) == len(spectral.values) == n * (n - 1)
+    scale = np.abs(exact.values).mean()
+    np.testing.assert_allclose(spectral.values, exact.values, atol=0.02 * scale)
+
+
+def test_a_spectrum_that_does_not_fit_steps_aside():
+    two = histories_of([list(range(6))] * 4000 + [list(range(6, 12))] * 3000)
+    few = EaseOptions(exact_below=0, ridge=1.0, rank=1)
+    assert fit_ease(two, RAW, CODES, few) is None
+    assert fit_ease(two, RAW, CODES, EaseOptions(exact_below=0, ridge=1.0, rank=12)) is not None
+
+
+def test_a_ridge_that_is_too_small_is_named():
+    twins = [[0, 1]] * 20_000
+    with pytest.raises(RecipeError, match="ridge"):
+        fit_ease(histories_of(twins), RAW, CODES, EaseOptions(ridge=1e-9, text=1e-9))
