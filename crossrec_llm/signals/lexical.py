@@ -1,0 +1,372 @@
+"""Words: how well an item's own words match a typed text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge, Gt, Le
+
+from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.records import STRICT, Query
+from crossrec_llm.signals.base import best, read_arrays, write_arrays
+from crossrec_llm.tables import Catalogue
+
+# Scripts that set no spaces between words (Thai, Lao, Burmese, Khmer, kana, ideographs), and
+# Hangul, which glues particles to them.
+_SOLID = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af" + (
+    "\U00020000-\U0003ffff"
+)
+# A letter, digit or combining mark of any script: what is no space, sign or punctuation.
+_CHAR = (
+    r"[^\s\x00-/:-@\[-`{-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u0964\u0965"
+    r"\u2000-\u2bff\u3000-\u3004\u3007-\u3020\u3030\ud800-\udfff\ufe00-\ufe0f]"
+)
+_CHUNK = re.compile(rf"{_CHAR}+(?:(?:[-'’._]|(?<=\d),(?=\d)){_CHAR}+)*")
+_WORD = re.compile(r"\d+(?:[.,]\d+)+(?!\w)|[^-'’._,]+")
+_PART = re.compile(rf"\d+(?:[.,]\d+)*|[{_SOLID}]+|[^\d{_SOLID}.,'’_-]+")
+_IS_SOLID = re.compile(f"[{_SOLID}]")
+_ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
+_SIGNS = str.maketrans(dict.fromkeys("®©™℠", " "))
+_MOST_WORDS_JOINED = 4
+_MOST_GUESSES = 8  # words of one text that are looked for among near ones
+_NEAR_WORDS = 3
+
+
+@dataclass(frozen=True)
+class LexicalOptions:
+    """How words are matched.
+
+    k1 : how much a second and third mention of a word still add.
+    b : how much a long text is discounted, 0 (not at all) to 1.
+    title, brand, category, description : how many times a word counts that stands there.
+    near : what a word counts that is only spelled nearly like one of the catalogue; 0 = nothing.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    k1: Annotated[float, Gt(0)] = 1.2
+    b: Annotated[float, Ge(0), Le(1)] = 0.75
+    title: Annotated[int, Ge(0)] = 1
+    brand: Annotated[int, Ge(0)] = 2
+    category: Annotated[int, Ge(0)] = 2
+    description: Annotated[int, Ge(0)] = 1
+    near: Annotated[float, Ge(0), Le(1)] = 0.8
+
+
+def _chunks(text: str) -> list[str]:
+    return _CHUNK.findall(_fold(text))
+
+
+def _fold(text: str) -> str:
+    """Without case, accents and compatibility forms."""
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKD", text.translate(_SIGNS).casefold())
+    return unicodedata.normalize("NFKC", _ACCENTS.sub("", text)).casefold()
+
+
+def _terms(chunk: str) -> dict[str, None]:
+    """The search terms of one run of characters, distinct, in their order.
+
+    "wh-1000xm4" gives its parts (wh, 1000, xm, 4), "1000xm4" and "wh1000xm4", so that it is found
+    however it is spaced. Scripts without spaces give each character and each two neighbours.
+    """
+    parts = _PART.findall(chunk)
+    if len(parts) == 1 and not _IS_SOLID.match(chunk):
+        return {_singular(parts[0].replace(",", ".")): None}
+    found = [term for part in parts for term in _terms_of_part(part)]
+    if not _IS_SOLID.search(chunk):
+        words = _WORD.findall(chunk)
+        found += [_singular(word) for word in words if len(_PART.findall(word)) > 1]
+        if 1 < len(words) <= _MOST_WORDS_JOINED:
+            found.append(_singular("".join(words)))
+    return dict.fromkeys(found)
+
+
+def _terms_of_part(part: str) -> list[str]:
+    if not _IS_SOLID.match(part):
+        return [_singular(part.replace(",", "."))]
+    return [*part, *(a + b for a, b in pairwise(part))]
+
+
+def _singular(word: str) -> str:
+    """Without the -s of a plural (the S-stemmer of Harman 1991, and -es after a hiss)."""
+    if len(word) < 4 or not word.endswith("s") or not word.isalpha():
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    return word if word.endswith(("ss", "us", "is")) else word[:-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Postings:
+    """BM25 of every word in every item, word by word.
+
+    Attributes
+    ----------
+    words : sorted; those of letters only come first, then shorter before longer.
+    indptr : (n_words + 1,) int64; the items of word w are rows[indptr[w]:indptr[w + 1]].
+    rows : int32, ascending within a word; `values` float32 beside it.
+    n_items : of the catalogue.
+    """
+
+    words: list[str]
+    indptr: np.ndarray
+    rows: np.ndarray
+    values: np.ndarray
+    n_items: int
+
+    @classmethod
+    def fit(cls, catalogue: Catalogue, options: LexicalOptions) -> Postings:
+        """From the fields of a catalogue; one of weight w counts as if it stood there w times.
+
+        w_ti = idf_t tf / (tf + k1 (1 - b + b length_i / mean length)), Robertson and Zaragoza
+        2009, with the idf that stays above 0, as Lucene has it: log(1 + (N - n + 0.5) / (n + 0.5)).
+        """
+        import bm25s
+
+        place: defaultdict[str, int] = defaultdict()
+        place.default_factory = place.__len__
+        items = _item_words(catalogue, options, place)
+        words = sorted(place, key=lambda word: (not word.isalpha(), len(word), word))
+        if not words:
+            empty = np.empty(0, np.int32)
+            return cls([], np.zeros(1, np.int64), empty, empty.astype(np.float32), len(items))
+        moved = np.empty(len(words), np.int64)
+        moved[[place[word] for word in words]] = np.arange(len(words))
+        ids = [moved[item].tolist() for item in items]
+        index = bm25s.BM25(k1=options.k1, b=options.b, method="lucene")
+        index.index(
+            (ids, {word: i for i, word in enumerate(words)}),
+            create_empty_token=False,
+            show_progress=False,
+        )
+        parts = index.scores
+        indptr = np.asarray(parts["indptr"], np.int64)
+        rows = np.asarray(parts["indices"], np.int32)
+        return cls(words, indptr, rows, np.asarray(parts["data"], np.float32), len(items))
+
+    def save(self, path: Path) -> None:
+        words = np.frombuffer("\n".join(self.words).encode(), np.uint8)
+        n_items = np.array(self.n_items)
+        write_arrays(
+            path,
+            words=words,
+            indptr=self.indptr,
+            rows=self.rows,
+            values=self.values,
+            n_items=n_items,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Postings:
+        """What `save` wrote.
+
+        Raises
+        ------
+        IndexDamaged : it cannot be read.
+        """
+        try:
+            arrays = read_arrays(path)
+            text = arrays.pop("words").tobytes().decode()
+            words = text.split("\n") if text else []
+            return cls(words=words, n_items=int(arrays.pop("n_items")), **arrays)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise IndexDamaged(
+                f"{path}: cannot be read ({error}); `crossrec build` makes a new one from the "
+                "same files"
+            ) from error
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Word -> its number."""
+        return {word: i for i, word in enumerate(self.words)}
+
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        """(m,) lengths of the words of letters only, ascending."""
+        lengths = (len(word) for word in self.words if word.isalpha())
+        return np.fromiter(lengths, np.int64)
+
+    def items(self, word: int) -> int:
+        """How many items have the word."""
+        return int(self.indptr[word + 1] - self.indptr[word])
+
+    def near(self, spellings: set[str]) -> list[tuple[int, float]]:
+        """Words nearly spelled like one of these, at most three, the likeliest first.
+
+        One letter more, less, other, or two swapped (optimal string alignment), and two such
+        edits from eight letters on; only words at the least distance. With each comes its share:
+        its items over those of the first, because what is common was meant more often.
+        """
+        from rapidfuzz import process
+        from rapidfuzz.distance import OSA
+
+        distances: dict[int, int] = {}
+        for spelling in spellings:
+            edits = 1 if len(spelling) < 8 else 2
+            shortest = max(len(spelling) - edits, 3)
+            first, last = np.searchsorted(self._lengths, [shortest, len(spelling) + edits + 1])
+            for _, distance, at in process.extract(
+                spelling,
+                self.words[first:last],
+                scorer=OSA.distance,
+                score_cutoff=edits,
+                limit=None,
+            ):
+                word = int(first) + at
+                distances[word] = min(distance, distances.get(word, edits))
+        least = min(distances.values(), default=0)
+        words = [word for word, distance in distances.items() if distance == least]
+        words.sort(key=lambda word: (-self.items(word), word))
+        return [(word, self.items(word) / self.items(words[0])) for word in words[:_NEAR_WORDS]]
+
+
+def _item_words(
+    catalogue: Catalogue, options: LexicalOptions, place: defaultdict[str, int]
+) -> list[list[int]]:
+    """The numbers of each item's words, as often as they count; `place` gets the new ones."""
+    known: dict[str, list[int]] = {}
+    items: list[list[int]] = [[] for _ in range(len(catalogue))]
+    for name in ("title", "brand", "category", "description"):
+        times = getattr(options, name)
+        if not times:
+            continue
+        for item, value in zip(items, catalogue.table[name].to_pylist(), strict=True):
+            for chunk in _chunks(value if isinstance(value, str) else " ".join(value)):
+                words = known.get(chunk)
+                if words is None:
+                    words = known[chunk] = [place[term] for term in _terms(chunk)]
+                item.extend(words * times)
+    return items
+
+
+class Lexical:
+    """BM25 of an item's words for the free text; a text of which nothing is found scores nobody.
+
+    Parameters
+    ----------
+    postings : fitted, or the file to read them from when a text is first asked for.
+    """
+
+    name = "lexical"
+    kind = "asked"
+
+    def __init__(self, postings: Postings | Path, options: LexicalOptions) -> None:
+        self._given, self.options = postings, options
+        self._last: tuple[Query, np.ndarray | None] | None = None
+
+    @classmethod
+    def fit(cls, catalogue: Catalogue, options: LexicalOptions) -> Lexical:
+        return cls(Postings.fit(catalogue, options), options)
+
+    def save(self, path: Path) -> None:
+        self.postings.save(path)
+
+    @classmethod
+    def load(cls, path: Path, options: LexicalOptions) -> Lexical:
+        """Reads nothing yet.
+
+        Raises
+        ------
+        OSError : there is no such file.
+        """
+        path.stat()
+        return cls(path, options)
+
+    @cached_property
+    def postings(self) -> Postings:
+        return Postings.load(self._given) if isinstance(self._given, Path) else self._given
+
+    def spelled(self, text: str) -> str:
+        """The text with each word that no item has replaced by the nearest that some item has.
+
+        A model knows little of a misspelled word: this is what to encode. Words with nothing near
+        them stay, and so does every word where `near` is 0.
+        """
+        place, guesses = self.postings.place, _MOST_GUESSES
+
+        def right(match: re.Match[str]) -> str:
+            nonlocal guesses
+            word = _fold(match[0])
+            singular = _singular(word)
+            if singular in place or not (word.isalpha() and len(word) > 2 and guesses):
+                return match[0]
+            if _IS_SOLID.search(word):
+                return match[0]
+            guesses -= 1
+            near = self.postings.near({word, singular})
+            return self.postings.words[near[0][0]] if near else match[0]
+
+        return _CHUNK.sub(right, text) if self.options.near else text
+
+    def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        scores = self._everywhere(query)
+        return np.full(len(rows), np.nan, np.float32) if scores is None else scores[rows]
+
+    def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        return np.zeros((len(rows), len(query.history)), np.float32)
+
+    def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
+        scores = self._everywhere(query)
+        if scores is None:
+            return np.empty(0, np.int64)
+        rows = np.flatnonzero((scores > 0) & allowed)
+        return rows[best(scores[rows], n)]
+
+    def _everywhere(self, query: Query) -> np.ndarray | None:
+        """(n_items,) float32 scores of the whole catalogue; None where nothing is found.
+
+        `score` and `propose` ask for the same query one after the other: the last is kept.
+        """
+        if query.text is None:
+            return None
+        last = self._last
+        if last is None or last[0] is not query:
+            last = self._last = (query, self._scores(query.text))
+        return last[1]
+
+    def _scores(self, text: str) -> np.ndarray | None:
+        postings = self.postings
+        scores = np.zeros(postings.n_items, np.float32)
+        found = False
+        for words in self._asked(text):
+            found = True
+            spans = [slice(*postings.indptr[word : word + 2]) for word, _ in words]
+            parts = [w * postings.values[s] for s, (_, w) in zip(spans, words, strict=True)]
+            if len(parts) == 1:
+                scores[postings.rows[spans[0]]] += parts[0]
+                continue
+            # Of words that stand for the same one the best counts, not their sum.
+            most = np.zeros_like(scores)
+            for span, part in zip(spans, parts, strict=True):
+                rows = postings.rows[span]
+                most[rows] = np.maximum(most[rows], part)
+            scores += most
+        return scores if found else None
+
+    def _asked(self, text: str) -> Iterator[list[tuple[int, np.float32]]]:
+        """Of each word of the text, the catalogue's words that stand for it and what they count."""
+        place = self.postings.place
+        chunks = _chunks(text)
+        wanted = {term: chunk for chunk in chunks for term in _terms(chunk)}
+        pairs = (_singular(a + b) for a, b in pairwise(chunks))
+        wanted.update((term, term) for term in pairs if term in place)
+        guesses = _MOST_GUESSES
+        for term, chunk in wanted.items():
+            if term in place:
+                yield [(place[term], np.float32(1))]
+            elif self.options.near and guesses and len(term) > 2 and term.isalpha():
+                guesses -= 1
+                if near := self.postings.near({term, chunk} if chunk.isalpha() else {term}):
+                    yield [(word, np.float32(self.options.near * share)) for word, share in near]
