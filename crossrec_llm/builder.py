@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from crossrec_llm import __version__
+from crossrec_llm.answering import TunedBlend
 from crossrec_llm.errors import DataError, StoreError
 from crossrec_llm.generation import Generation, open_chroma
-from crossrec_llm.meaning import Encoder, Templates, VectorCache
+from crossrec_llm.meaning import Encoder, TemplateOptions, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item, Progress
 from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.store import (
     ChromaStore,
+    Index,
     IndexWriter,
     StoredGeneration,
     content_digest,
@@ -32,6 +36,7 @@ from crossrec_llm.tables import (
     fingerprint_inputs,
     read_tables,
 )
+from crossrec_llm.training import THOROUGH, TuneOptions, fit_blend
 
 # A generation goes live only if its items find themselves: all of them up to this many, else a
 # sample drawn with a fixed seed.
@@ -46,7 +51,8 @@ class BuildReport:
     """What a build did.
 
     `unchanged`: the same files, recipe, model and version as the active generation, so nothing
-    was done. `seconds` holds the steps in order; `report` is None when nothing was read.
+    was done. `seconds` holds the steps in order; `report` is None when nothing was read, because
+    nothing changed or only settings that need no fit. `blend` says what was fitted about blends.
     """
 
     index: str
@@ -59,9 +65,11 @@ class BuildReport:
     from_cache: int
     seconds: dict[str, float]
     report: Report | None
+    blend: TunedBlend = TunedBlend()
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
+        out["blend"] = self.blend.summary()
         out["report"] = self.report.to_dict() if self.report else None
         return out
 
@@ -103,13 +111,19 @@ def build(
     parts = {
         "inputs": fingerprint_inputs(items, interactions, options=recipe.tables),
         "recipe": recipe.fingerprint,
+        "recipe's parts": recipe.parts_fingerprint,
         "templates": templates.fingerprint,
         "encoder": encoder.name,
         "version": __version__,
     }
     with IndexWriter.open(index) as writer:
         if writer.active is not None and _is_current(writer, writer.active, parts, recipe):
-            return _unchanged(index, writer.active, clock)
+            return _done_already(index, writer.active, clock, unchanged=True)
+        if writer.active is not None and _answers_otherwise(writer, writer.active, parts, recipe):
+            clock.step("publish")
+            active = Generation.load(writer.active).asked_by(recipe)
+            published = _republish(writer, writer.active, active, parts)
+            return _done_already(index, published, clock, unchanged=False)
         clock.step("read")
         tables = read_tables(
             items,
@@ -126,8 +140,13 @@ def build(
         with VectorCache.open(writer.cache_path, encoder.dim) as vectors:
             raw = encoder.encode_documents(texts, cache=vectors, progress=progress)
 
+        clock.step("tune")
+        tuned = TunedBlend()
+        if recipe.blend.tune:
+            tuned = fit_blend(recipe, catalogue, raw, events, progress=progress)
+
         clock.step("fit")
-        generation = Generation.fit(recipe, catalogue, raw, events)
+        generation = Generation.fit(recipe, catalogue, raw, events).blended_by(tuned)
         records = [catalogue.item(row) for row in range(len(catalogue))]
         told = _told(generation, events, templates, records)
 
@@ -158,7 +177,39 @@ def build(
         from_cache=encoder.from_cache,
         seconds=clock.done(),
         report=tables.report,
+        blend=tuned,
     )
+
+
+def tune(
+    index: str | Path | None = None,
+    *,
+    options: TuneOptions = THOROUGH,
+    progress: Progress | None = None,
+) -> TunedBlend:
+    """Fit the blend anew with more people than a build takes, and publish it.
+
+    Everything else of the generation stays as it is. Nothing is published where the new blend is
+    the one that answers already.
+
+    Raises
+    ------
+    IndexMissing, IndexLocked, StoreUnavailable : the index is not there or cannot be written now.
+    """
+    index = Path(index) if index is not None else default_index()
+    Index.open(index).close()
+    with IndexWriter.open(index) as writer:
+        active = writer.active
+        assert active is not None, "an index that opens has a generation"
+        built = Generation.load(active)
+        events = writer.ledger.events()
+        recipe = replace(built.recipe, blend=replace(built.recipe.blend, tune=True))
+        raw = np.asarray(built.raw)
+        tuned = fit_blend(recipe, built.catalogue, raw, events, options=options, progress=progress)
+        if tuned != built.tuned:
+            parts = {**active.parts, "recipe": recipe.fingerprint}
+            _republish(writer, active, built.asked_by(recipe).blended_by(tuned), parts)
+        return tuned
 
 
 class _Clock:
@@ -204,12 +255,55 @@ def _is_current(
     return counts == [items, items, users]
 
 
-def _unchanged(index: str | Path, active: StoredGeneration, clock: _Clock) -> BuildReport:
+def _answers_otherwise(
+    writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], recipe: Recipe
+) -> bool:
+    """Whether only settings differ that need no fit, and all of the generation is still there."""
+    same = {**parts, "recipe": active.parts.get("recipe"), "records": writer.ledger.content}
+    if active.parts != same or damage(active):
+        return False
+    return not recipe.blend.tune or Generation.load(active).recipe.blend == recipe.blend
+
+
+def _republish(
+    writer: IndexWriter, old: StoredGeneration, changed: Generation, parts: dict[str, str]
+) -> StoredGeneration:
+    """The same parts as a new generation, with another recipe or blend.
+
+    Chroma's folder is copied; a server's collections are filled again.
+    """
+    recipe = changed.recipe
+    draft = writer.begin({**parts, "records": old.parts["records"]})
+    templates = Templates.load(
+        old.folder / "prompts", TemplateOptions(history_items=recipe.templates.history_items)
+    )
+    changed.save(draft.folder, templates)
+    items, events = writer.ledger.items(), writer.ledger.events()
+    if recipe.store.url:
+        texts = templates.item_texts(changed.catalogue)
+        records = [changed.catalogue.item(row) for row in range(len(changed.catalogue))]
+        told = _told(changed, events, templates, records)
+        with open_chroma(recipe, draft) as chroma:
+            _fill(chroma, changed, records, texts, told, None)
+    else:
+        shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
+    published = writer.publish(draft, old.counts, items, events)
+    if recipe.store.url:
+        with open_chroma(recipe, published) as chroma:
+            chroma.keep(writer.prefixes)
+    return published
+
+
+def _done_already(
+    index: str | Path, active: StoredGeneration, clock: _Clock, *, unchanged: bool
+) -> BuildReport:
     return BuildReport(
         index=str(index),
         generation=active.name,
-        unchanged=True,
-        **active.counts,
+        unchanged=unchanged,
+        items=active.counts["items"],
+        users=active.counts["users"],
+        events=active.counts["events"],
         encoded=0,
         from_cache=0,
         seconds=clock.done(),
@@ -238,11 +332,14 @@ def _fill(
     told: list[str],
     progress: Progress | None,
 ) -> None:
-    """The three collections: items in the space, their texts as encoded, users' profiles."""
+    """Items in the space, their texts as encoded, items in the graph, users' profiles."""
     catalogue, users = generation.catalogue, generation.users
     metadata = [_item_metadata(item) for item in records]
     chroma.write("items", catalogue.ids, generation.vectors, texts, metadata, progress=progress)
     chroma.write("texts", catalogue.ids, generation.raw, None, metadata, progress=progress)
+    if generation.signals.graph is not None:
+        graph = generation.signals.graph
+        chroma.write("graph", catalogue.ids, graph, None, metadata, progress=progress)
     chroma.write("users", users.ids, users.vectors, told, None, progress=progress)
 
 
@@ -272,8 +369,11 @@ def _require_reachable(chroma: ChromaStore, generation: Generation) -> None:
     for name, named, vectors, size in (
         ("items", ids, generation.vectors, sample),
         ("texts", ids, generation.raw, sample),
+        ("graph", ids, generation.signals.graph, sample),
         ("users", users.ids, users.vectors, CHECK_USERS),
     ):
+        if vectors is None:
+            continue
         found = reachability(chroma.search(name, named), vectors, sample=size)
         if found.unreachable or found.recall_at_10 < LEAST_RECALL:
             raise StoreError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,16 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm.answering import make_query
+from crossrec_llm.answering import (
+    Blend,
+    BlendOptions,
+    LearnedBlend,
+    Situation,
+    TunedBlend,
+    WeightedBlend,
+    make_query,
+)
+from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.meaning import Encoder, Space, TemplateOptions, Templates
 from crossrec_llm.recipe import Recipe
@@ -27,7 +37,7 @@ from crossrec_llm.store import (
 )
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
 
-Collection = Literal["items", "texts", "users"]
+CollectionName = Literal["items", "texts", "graph", "users"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +82,7 @@ class Generation:
     users : profiles.
     signals : what was learned from histories.
     histories : how events become weights, with what was read off all of them.
+    tuned : what was fitted about blends.
     """
 
     def __init__(
@@ -85,28 +96,41 @@ class Generation:
         signals: FittedSignals,
         histories: HistoryOptions,
         *,
+        tuned: TunedBlend = TunedBlend(),
+        prompts: Templates | None = None,
         stored: StoredGeneration | None = None,
     ) -> None:
         self.recipe, self.catalogue = recipe, catalogue
         self.raw, self.vectors, self.space = raw, vectors, space
         self.users, self.signals = users, signals
         self.histories = histories
-        self.stored = stored
+        self.tuned, self.stored = tuned, stored
+        self._prompts = prompts
         self._chroma: ChromaStore | None = None
 
     @classmethod
     def fit(
-        cls, recipe: Recipe, catalogue: Catalogue, raw: np.ndarray, events: pa.Table
+        cls,
+        recipe: Recipe,
+        catalogue: Catalogue,
+        raw: np.ndarray,
+        events: pa.Table,
+        prompts: Templates | None = None,
     ) -> Generation:
-        """All that is learned from (n_items, dim) encoded texts and events, in memory."""
+        """All that is learned from (n_items, dim) encoded texts and events but blends, in memory.
+
+        `prompts` are the templates that made the texts; without them free text has no answer.
+        """
         codes = catalogue.top_codes
         space = Space.fit(raw, codes, recipe.space)
         vectors = space.apply(raw, codes)
         weighing = recipe.histories.fitted(events)
         histories = Histories.from_events(events, catalogue, weighing)
-        signals = FittedSignals.fit(histories, raw, codes, recipe.signals)
+        signals = FittedSignals.fit(catalogue, histories, raw, vectors, recipe.signals)
         users = Users.pool(histories, vectors, recipe.signals.text)
-        return cls(recipe, catalogue, raw, vectors, space, users, signals, weighing)
+        return cls(
+            recipe, catalogue, raw, vectors, space, users, signals, weighing, prompts=prompts
+        )
 
     @classmethod
     def load(cls, stored: StoredGeneration) -> Generation:
@@ -130,6 +154,7 @@ class Generation:
                 Users(ids, np.load(folder / "users.npy", mmap_mode="r")),
                 FittedSignals.load(folder / "signals", recipe.signals),
                 HistoryOptions(**json.loads((folder / "histories.json").read_text("utf-8"))),
+                tuned=TunedBlend.load(folder / "blend.json"),
                 stored=stored,
             )
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -138,8 +163,15 @@ class Generation:
                 "`crossrec build` makes a new one from the same files"
             ) from error
 
-    def with_recipe(self, recipe: Recipe) -> Generation:
-        """The same parts in memory, asked by another recipe."""
+    def asked_by(self, recipe: Recipe) -> Generation:
+        """The same parts in memory, asked by a recipe that differs only in how it answers."""
+        return self._with(recipe, self.tuned)
+
+    def blended_by(self, tuned: TunedBlend) -> Generation:
+        """The same parts in memory, with what was fitted about blends."""
+        return self._with(self.recipe, tuned)
+
+    def _with(self, recipe: Recipe, tuned: TunedBlend) -> Generation:
         return Generation(
             recipe,
             self.catalogue,
@@ -149,6 +181,8 @@ class Generation:
             self.users,
             self.signals,
             self.histories,
+            tuned=tuned,
+            prompts=self._prompts,
         )
 
     def save(self, folder: Path, templates: Templates) -> None:
@@ -169,6 +203,7 @@ class Generation:
             writer.write_table(table)
         np.save(folder / "users.npy", self.users.vectors)
         self.signals.save(folder / "signals")
+        self.tuned.save(folder / "blend.json")
 
     @property
     def name(self) -> str:
@@ -180,9 +215,28 @@ class Generation:
 
     @property
     def blend_fingerprint(self) -> str:
-        """sha256 over the weights and sources of every situation."""
-        blend = json.dumps(asdict(self.recipe.blend), sort_keys=True)
+        """sha256 over the weights and sources of every situation, and what was fitted of them."""
+        blend = json.dumps(asdict(self.recipe.blend), sort_keys=True) + self.tuned.to_json()
         return hashlib.sha256(blend.encode()).hexdigest()
+
+    def situation(self, name: SituationName) -> Situation:
+        """What the recipe sets, else what was fitted, else the default."""
+        given: Situation = getattr(self.recipe.blend, name)
+        tuned = self.tuned.situations.get(name)
+        return tuned.situation if tuned and self._is_default(name) else given
+
+    def blend(self, name: SituationName, there: Collection[str]) -> Blend:
+        """The blend of a situation over the signals that are `there`."""
+        weights = {n: w for n, w in self.situation(name).weights.items() if n in there}
+        first = WeightedBlend(weights)
+        tuned = self.tuned.situations.get(name)
+        if tuned is None or not tuned.trees or not self._is_default(name):
+            return first
+        people = self.signals.popularity.people
+        return LearnedBlend(first, tuned.trees, tuned.head, vectors=self.vectors, people=people)
+
+    def _is_default(self, name: SituationName) -> bool:
+        return bool(getattr(self.recipe.blend, name) == getattr(BlendOptions(), name))
 
     def require(self, **parts: str) -> None:
         """Refuse to work with parts that are not the ones this generation was built with.
@@ -202,12 +256,14 @@ class Generation:
 
     def templates(self, encoder: Encoder) -> Templates:
         """The templates that the generation was built with."""
-        assert self.stored is not None, "a generation in memory has no templates"
+        if self.stored is None:
+            assert self._prompts is not None, "this generation was fitted without templates"
+            return self._prompts
         names = TemplateOptions(history_items=self.recipe.templates.history_items)
         return Templates.load(self.stored.folder / "prompts", names, tokens=encoder.tokens)
 
-    def chroma_search(self, collection: Collection) -> Search:
-        """Nearest-neighbour search in Chroma; `items` and `users` in the space, `texts` raw."""
+    def chroma_search(self, collection: CollectionName) -> Search:
+        """Nearest-neighbour search in Chroma; `texts` are raw, the others in the space."""
         assert self.stored is not None, "a generation in memory has no Chroma"
         ids = self.users.ids if collection == "users" else self.catalogue.ids
         if self._chroma is None:

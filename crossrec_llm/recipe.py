@@ -21,6 +21,8 @@ from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
 from crossrec_llm.store import StoreOptions
 from crossrec_llm.tables import HistoryOptions, TablesOptions
 
+_ANSWERING = ("blend", "answering", "search")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -92,6 +94,17 @@ class Recipe:
     def fingerprint(self) -> str:
         """sha256 over every setting, defaults included."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def parts_fingerprint(self) -> str:
+        """sha256 over the settings that the parts of a generation depend on.
+
+        The others only say how it answers: they can be changed without fitting anything anew.
+        """
+        settings = dataclasses.asdict(self)
+        for name in _ANSWERING:
+            del settings[name]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _find(name_or_path: str | Path) -> Path:

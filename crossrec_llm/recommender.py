@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from crossrec_llm import __version__
 from crossrec_llm.answering import (
     Ask,
+    Blend,
     PlannedSearch,
-    WeightedBlend,
+    SituationName,
     allowed_rows,
     arrange,
     crosses,
@@ -22,7 +23,9 @@ from crossrec_llm.answering import (
     notes,
     propose,
     reasons,
+    score_all,
     shortfall,
+    situation_of,
 )
 from crossrec_llm.errors import QueryError, UnknownUser
 from crossrec_llm.generation import Generation
@@ -39,7 +42,7 @@ from crossrec_llm.records import (
     Recommendations,
 )
 from crossrec_llm.resources import default_index
-from crossrec_llm.signals import assemble
+from crossrec_llm.signals import Vectors, assemble
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
 from crossrec_llm.tables import Histories
 
@@ -57,13 +60,14 @@ class Recommender:
         self.generation = generation
         self._ledger = ledger
         self.catalogue, self.recipe = generation.catalogue, generation.recipe
+        self._blends: dict[SituationName, Blend] = {}
         self.signals = assemble(
             generation.signals,
             self.recipe.signals,
-            vectors=generation.vectors,
-            search=self._planned(generation.vectors, "items"),
+            catalogue=self.catalogue,
             raw=generation.raw,
-            raw_search=self._planned(generation.raw, "texts"),
+            vectors=generation.vectors,
+            open_search=self._planned,
         )
 
     @classmethod
@@ -169,16 +173,19 @@ class Recommender:
         rows, weights = (
             self._history(user) if user is not None else (np.empty(0, np.int64), np.empty(0))
         )
+        read = self.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
             rows,
             weights,
             liked=[self._row(item_id) for item_id in liked],
             disliked=[self._row(item_id) for item_id in disliked],
-            text_vector=self.encoder.encode_query(self.templates.query_text(text)),
+            text=text,
+            text_vector=self.encoder.encode_query(self.templates.query_text(read)),
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
-        return self._answer(query, ask, asked, text=text)
+        asked |= {"read_as": read} if read != text else {}
+        return self._answer(query, ask, asked)
 
     def similar(
         self,
@@ -267,21 +274,18 @@ class Recommender:
 
     # -- the one path of every answer -------------------------------------------------------------
 
-    def _answer(
-        self, query: Query, ask: Ask, asked: dict[str, Any], text: str | None = None
-    ) -> Recommendations:
-        situation = self._situation(query, ask)
+    def _answer(self, query: Query, ask: Ask, asked: dict[str, Any]) -> Recommendations:
+        situation = situation_of(query, ask)
         allowed = allowed_rows(self.catalogue, ask.filter, query)
         home = home_categories(self.catalogue, query)
         outside = crosses(self.catalogue, home)
 
-        rows = self._candidates(query, ask, allowed, outside, situation.sources)
-        there = {n: w for n, w in situation.weights.items() if n in self.signals}
-        blend = WeightedBlend(there)
+        rows = self._candidates(query, ask, allowed, outside, situation)
+        blend = self._blend(situation)
         signals = [self.signals[name] for name in blend.names]
-        scores = np.stack([signal.score(query, rows) for signal in signals], axis=1)
+        scores = score_all(query, rows, signals)
         parts = blend.parts(scores)
-        total = parts.sum(axis=1)
+        total = blend.total(query, rows, parts)
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
         chosen = arrange(
             total,
@@ -291,13 +295,19 @@ class Recommender:
             diversity=diversity,
             cross_share=ask.cross_share if len(home) else None,
         )
+        cold = self.generation.signals.popularity.people == 0
         why: list[tuple[Reason, ...]] = [()] * len(chosen)
         if ask.explain:
             item_of = cache(self.catalogue.item)
             why = reasons(
-                query, rows[chosen], scores[chosen], parts[chosen], signals, item_of, text
+                query,
+                rows[chosen],
+                scores[chosen],
+                parts[chosen],
+                signals,
+                item_of,
+                cold[rows[chosen]],
             )
-        people = self.generation.signals.popularity.people
         return Recommendations(
             query={
                 "kind": query.kind,
@@ -314,7 +324,7 @@ class Recommender:
                     item=self.catalogue.item(int(rows[at])),
                     score=float(total[at]),
                     cross=bool(outside[rows[at]]),
-                    cold=bool(people[rows[at]] == 0),
+                    cold=bool(cold[rows[at]]),
                     reasons=why[rank - 1],
                     signals={
                         name: float(value)
@@ -326,7 +336,7 @@ class Recommender:
             ),
             receipt=self.receipt,
             shortfall=shortfall(ask, len(chosen), int(outside[rows[chosen]].sum()), len(home)),
-            notes=notes(query, ask, len(home)),
+            notes=notes(query, ask, len(home), asked.get("read_as")),
         )
 
     def _candidates(
@@ -335,23 +345,23 @@ class Recommender:
         ask: Ask,
         allowed: np.ndarray,
         outside: np.ndarray,
-        sources: Sequence[str],
+        situation: SituationName,
     ) -> np.ndarray:
         """The pool; with a cross share each side gets a pool of its own, so neither starves."""
         n = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
+        sources = self.generation.situation(situation).sources
         proposing = [self.signals[name] for name in sources if name in self.signals]
         if ask.cross_share is None or not outside.any():
             return propose(query, allowed, proposing, n)
         sides = (allowed & outside, allowed & ~outside)
         return np.sort(np.concatenate([propose(query, side, proposing, n) for side in sides]))
 
-    def _situation(self, query: Query, ask: Ask) -> Any:
-        blend = self.recipe.blend
-        if query.kind != "user":
-            return getattr(blend, query.kind)
-        return blend.cross if ask.filter.cross == "only" else blend.user
+    def _blend(self, situation: SituationName) -> Blend:
+        if situation not in self._blends:
+            self._blends[situation] = self.generation.blend(situation, self.signals)
+        return self._blends[situation]
 
-    def _planned(self, vectors: np.ndarray, collection: Literal["items", "texts"]) -> Search:
+    def _planned(self, collection: Vectors, vectors: np.ndarray) -> Search:
         if self.generation.stored is None:
             return ExactSearch(vectors)
         return PlannedSearch(

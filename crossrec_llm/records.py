@@ -135,13 +135,15 @@ class Query:
     history : (h,) int64 rows, oldest first, each once.
     weights : (h,) float32, above 0: how strongly each of them was wanted.
     disliked : (d,) int64 rows.
-    text_vector : (dim,) float32 raw unit vector of the free text, None without one.
+    text : the free text as typed, None without one.
+    text_vector : (dim,) float32 raw unit vector of it.
     """
 
     kind: Literal["user", "like", "similar"]
     history: np.ndarray
     weights: np.ndarray
     disliked: np.ndarray
+    text: str | None = None
     text_vector: np.ndarray | None = None
 
 

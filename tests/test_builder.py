@@ -45,7 +45,7 @@ def test_report_accounts_for_the_files(shop_files, tmp_path):
     assert all(fine for _, fine in steps)
     assert {"encode", "record"} <= {step for step, _ in steps}
     assert list(report.seconds) == [
-        "prepare", "read", "encode", "fit", "index", "verify", "publish",
+        "prepare", "read", "encode", "tune", "fit", "index", "verify", "publish",
     ]  # fmt: skip
     assert json.dumps(report.to_dict())
 

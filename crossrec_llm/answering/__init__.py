@@ -7,34 +7,50 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
-from crossrec_llm.answering.asking import Ask, notes, shortfall
-from crossrec_llm.answering.blend import BlendOptions, Situation, WeightedBlend
-from crossrec_llm.answering.candidates import PlannedSearch, SearchOptions, propose
+from crossrec_llm.answering.asking import Ask, notes, shortfall, situation_of
+from crossrec_llm.answering.blend import (
+    Blend,
+    BlendOptions,
+    Situation,
+    SituationName,
+    WeightedBlend,
+)
+from crossrec_llm.answering.candidates import PlannedSearch, SearchOptions, propose, score_all
 from crossrec_llm.answering.diversity import arrange, quota
 from crossrec_llm.answering.explaining import reasons, shorten
 from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
+from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.profile import make_query
+from crossrec_llm.answering.tuned import Tuned, TunedBlend
 from crossrec_llm.records import STRICT
 
 __all__ = [
     "AnsweringOptions",
     "Ask",
+    "Blend",
     "BlendOptions",
+    "LearnedBlend",
     "PlannedSearch",
     "SearchOptions",
     "Situation",
+    "SituationName",
+    "Tuned",
+    "TunedBlend",
     "WeightedBlend",
     "allowed_rows",
     "arrange",
     "crosses",
+    "features",
     "home_categories",
     "make_query",
     "notes",
     "propose",
     "quota",
     "reasons",
+    "score_all",
     "shorten",
     "shortfall",
+    "situation_of",
 ]
 
 

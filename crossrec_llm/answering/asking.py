@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.answering.diversity import quota
 from crossrec_llm.errors import QueryError
 from crossrec_llm.records import Filter, Query
@@ -43,6 +44,13 @@ class Ask:
             )
 
 
+def situation_of(query: Query, ask: Ask) -> SituationName:
+    """Which blend a question is answered by."""
+    if query.kind != "user":
+        return query.kind
+    return "cross" if ask.filter.cross == "only" else "user"
+
+
 def shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
     """Why the list is not what was asked for; None when it is."""
     if found < ask.k:
@@ -57,9 +65,11 @@ def shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
     return None
 
 
-def notes(query: Query, ask: Ask, homes: int) -> tuple[str, ...]:
-    """Labels of every fallback that this answer took."""
+def notes(query: Query, ask: Ask, homes: int, read_as: str | None = None) -> tuple[str, ...]:
+    """Labels of every fallback that this answer took; `read_as` is the text as it was mended."""
     notes = []
+    if read_as is not None:
+        notes.append(f"read as “{read_as}”: no item has the words as they were typed")
     if query.kind == "user" and not len(query.history):
         notes.append("no history to go by: these are the most popular items that pass the filter")
     if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from annotated_types import MinLen
 
-from crossrec_llm.records import STRICT
+from crossrec_llm.records import STRICT, Query
 
 SituationName = Literal["user", "cross", "like", "similar"]
 
@@ -31,6 +31,11 @@ class Situation:
 class BlendOptions:
     """One situation for each kind of question.
 
+    A build fits `user` and `cross` on part of the histories, and takes what it found where that
+    part shows it to be better than what stands here. A situation that a recipe sets to something
+    else than the default stays as it is set.
+
+    tune : whether a build fits them.
     user : for a person, in all categories or the home categories.
     cross : for a person, outside the home categories only.
     like : for a text; the text alone proposes, a person or examples only bend its order.
@@ -38,10 +43,19 @@ class BlendOptions:
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    tune: bool = True
     user: Situation = field(
         default_factory=lambda: Situation(
-            {"ease": 1.5, "neighbours": 0.6, "transitions": 0.3, "text": 0.8, "popularity": 0.3},
-            ("ease", "neighbours", "transitions", "text", "popularity"),
+            {
+                "ease": 0.7,
+                "neighbours": 0.2,
+                "transitions": 0.5,
+                "graph": 0.6,
+                "als": 0.9,
+                "text": 1.0,
+                "popularity": 0.2,
+            },
+            ("ease", "transitions", "als", "text", "popularity"),
         )
     )
     cross: Situation = field(
@@ -52,7 +66,7 @@ class BlendOptions:
     )
     like: Situation = field(
         default_factory=lambda: Situation(
-            {"asked": 1.0, "text": 0.5, "neighbours": 0.25}, ("asked",)
+            {"asked": 1.0, "lexical": 1.0, "text": 0.5, "neighbours": 0.25}, ("asked", "lexical")
         )
     )
     similar: Situation = field(
@@ -76,12 +90,32 @@ def standardise(scores: np.ndarray) -> np.ndarray:
     return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
 
 
+class Blend(Protocol):
+    """Many signals' scores of a pool -> one score each, and what each signal had to do with it.
+
+    `names` are the signals, in the order of the columns.
+    """
+
+    names: tuple[str, ...]
+
+    def parts(self, scores: np.ndarray) -> np.ndarray:
+        """(n, s) float32: what each signal adds to each row's first score.
+
+        `scores` is (n, s), the signals' scores of the pool.
+        """
+        ...
+
+    def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        """(n,) float32 score of each of `rows` ((n,) int64), from what `parts` gave."""
+        ...
+
+
 class WeightedBlend:
     """score = sum over signals of weight times z-score.
 
     Parameters
     ----------
-    weights : signal name -> weight.
+    weights : signal name -> weight; a signal of weight 0 is left out.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -89,8 +123,8 @@ class WeightedBlend:
         self.weights = np.array([weights[name] for name in self.names], np.float32)
 
     def parts(self, scores: np.ndarray) -> np.ndarray:
-        """(n, s) float32: what each signal, in the order of `names`, adds to each row's score.
-
-        `scores` is (n, s), the signals' scores in the same order. The sum of a row is its score.
-        """
         return standardise(scores) * self.weights
+
+    def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
+        total: np.ndarray = parts.sum(axis=1)
+        return total

@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge
 
 from crossrec_llm.records import STRICT, Query
-from crossrec_llm.signals import Source
+from crossrec_llm.signals import Signal, Source
 from crossrec_llm.store import ExactSearch, Search
 
 
@@ -79,3 +79,9 @@ def propose(
     flat = flat[flat >= 0]
     _, first = np.unique(flat, return_index=True)
     return np.sort(flat[np.sort(first)][:n_candidates])
+
+
+def score_all(query: Query, rows: np.ndarray, signals: Sequence[Signal]) -> np.ndarray:
+    """(n, s) float32, what each signal says of each of `rows` ((n,) int64)."""
+    columns = [signal.score(query, rows) for signal in signals]
+    return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0), np.float32)

@@ -16,10 +16,16 @@ WORDS = {
     "text": ("reads like “{}”", "far from what was disliked"),
     "neighbours": ("people who took “{}” also took it", ""),
     "transitions": ("people who took “{}” took it soon after", ""),
+    "imputed": ("people who took “{}” took what reads like it", ""),
+    "graph": ("goes with “{}” in what people take and in how it reads", ""),
+    "taste": ("of a taste with “{}”", ""),
+    "transport": ("reads like what people who took “{}” also took", ""),
+    "trending": ("", "trending{}"),
     "asked": ("", "matches “{}”"),
     "popular": ("", "popular{}"),
     "fill": ("", "fills the list: nothing in particular speaks for it"),
 }
+_OF_BEHAVIOUR = ("neighbours", "transitions")
 
 
 def reasons(
@@ -29,7 +35,7 @@ def reasons(
     parts: np.ndarray,
     signals: Sequence[Signal],
     item_of: Callable[[int], Item],
-    text: str | None,
+    cold: np.ndarray,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row, strongest first.
 
@@ -43,7 +49,7 @@ def reasons(
     rows : (n,) int64.
     scores, parts : (n, s) float32, the signals' scores, and what each adds to the blend.
     item_of : row -> record.
-    text : what was typed, None where nothing was.
+    cold : (n,) bool, nobody took the row: what behaviour says of it was filled in by meaning.
     """
     carried = [signal.carriers(query, rows) for signal in signals]
     out = []
@@ -51,8 +57,9 @@ def reasons(
         shares: dict[tuple[str, int | None], float] = {}
         for s, signal in enumerate(signals):
             if parts[i, s] > 0:
+                kind = "imputed" if cold[i] and signal.kind in _OF_BEHAVIOUR else signal.kind
                 for h, part in _split(carried[s][i], float(scores[i, s])):
-                    key = (signal.kind, h)
+                    key = (kind, h)
                     shares[key] = shares.get(key, 0) + float(parts[i, s]) * part
         total = sum(shares.values())
         if not total:
@@ -62,7 +69,7 @@ def reasons(
         found = []
         for (kind, h), share in top:
             because = None if h is None else item_of(int(query.history[h]))
-            words = sentence(kind, item, because, text)
+            words = sentence(kind, item, because, query.text)
             found.append(Reason(kind, share / total, words, because.item_id if because else None))
         out.append(tuple(found))
     return out

@@ -17,6 +17,7 @@ def make_query(
     *,
     liked: Sequence[int] = (),
     disliked: Sequence[int] = (),
+    text: str | None = None,
     text_vector: np.ndarray | None = None,
 ) -> Query:
     """A query from a history and examples.
@@ -27,7 +28,7 @@ def make_query(
         scaled so that the largest is 1.
     liked : rows that count as the newest items of the history, at its largest weight.
     disliked : rows to move away from; they win over the history and over `liked`.
-    text_vector : (dim,) float32 raw vector of the free text.
+    text : the free text as typed; `text_vector`, (dim,) float32, is its raw vector.
     """
     rows = np.asarray(rows, np.int64)
     weights = np.asarray(weights, np.float32)
@@ -43,5 +44,6 @@ def make_query(
         history=np.concatenate([history, examples]),
         weights=np.concatenate([strength, np.ones(len(examples), np.float32)]),
         disliked=away,
+        text=text,
         text_vector=text_vector,
     )

@@ -32,16 +32,28 @@ def build(
     interactions: InteractionFiles = None,
     recipe: RecipeName = "default",
     rejects: RejectsFile = None,
+    tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--tune/--no-tune", help="Fit how signals are blended. [default: as the recipe says]"
+        ),
+    ] = None,
 ) -> None:
     """Read, clean, encode, fit and publish an index; goes on where a killed build stopped."""
-    from crossrec_llm.builder import build
+    from dataclasses import replace
 
+    from crossrec_llm.builder import build
+    from crossrec_llm.recipe import Recipe
+
+    settings = Recipe.load(recipe)
+    if tune is not None:
+        settings = replace(settings, blend=replace(settings.blend, tune=tune))
     with show.progress(output.quiet or output.json) as progress:
         done = build(
             items,
             interactions or None,
             where.index,
-            recipe=recipe,
+            recipe=settings,
             rejects=rejects,
             progress=progress,
         )
@@ -52,7 +64,9 @@ def build(
     if done.unchanged:
         show.say(f"{done.index}: nothing changed, generation {done.generation} stays active")
         return
-    assert done.report is not None
+    if done.report is None:
+        show.say(f"{done.index}: generation {done.generation} has the same parts, new settings")
+        return
     for line in done.report.lines():
         show.say(line)
     show.say(
@@ -60,6 +74,8 @@ def build(
         f"users and {done.events:,} events; {done.encoded:,} texts encoded, "
         f"{done.from_cache:,} from the cache"
     )
+    for line in show.blend(done.blend):
+        show.say(line)
     if done.report.rejected:
         place = rejects or where.index / "rejects.csv"
         show.say(f"the {done.report.rejected:,} rejected rows are in {place}")

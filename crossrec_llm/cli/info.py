@@ -29,6 +29,7 @@ def info(where: Where, output: Output) -> None:
             "model": recipe.encoder.model,
             "dimensions": int(generation.raw.shape[1]),
             "chroma": recipe.store.url or "embedded",
+            "blend": generation.tuned.summary(),
             "made_from": dict(index.generation.parts),
             "bytes": size,
         }
@@ -37,6 +38,8 @@ def info(where: Where, output: Output) -> None:
     for name, value in document.items():
         if name == "bytes":
             name, value = "size on disk", f"{size / 2**20:,.1f} MB"
+        if name == "blend":
+            value = "; ".join(show.blend(generation.tuned)) or "defaults"
         if isinstance(value, dict):
             parts = (
                 f"{key} {number:,}" if isinstance(number, int) else f"{key} {str(number)[:12]}"

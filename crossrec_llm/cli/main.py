@@ -7,10 +7,23 @@ import sys
 import typer
 
 from crossrec_llm import __version__
-from crossrec_llm.cli import audience, build, check, doctor, evaluate, info, like, similar, user
+from crossrec_llm.cli import (
+    assess,
+    audience,
+    build,
+    check,
+    doctor,
+    evaluate,
+    info,
+    like,
+    similar,
+    tune,
+    user,
+)
 from crossrec_llm.cli.options import app
 
 __all__ = [
+    "assess",
     "audience",
     "build",
     "check",
@@ -20,6 +33,7 @@ __all__ = [
     "like",
     "run",
     "similar",
+    "tune",
     "user",
 ]
 

@@ -2,7 +2,8 @@
 
 from crossrec_llm.evaluation.measures import MEASURES, Interval, bootstrap, measure
 from crossrec_llm.evaluation.protocols import PROTOCOLS, Case, Split, split
-from crossrec_llm.evaluation.runner import Evaluation, evaluate
+from crossrec_llm.evaluation.record import Evaluation
+from crossrec_llm.evaluation.runner import evaluate
 
 __all__ = [
     "MEASURES",

@@ -1,67 +1,45 @@
-"""Runs the served path over a protocol: the same Recommender, its parts in memory."""
+"""From an index or files and the name of a protocol to what was found."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
-from crossrec_llm.answering import BlendOptions, Situation
-from crossrec_llm.evaluation.measures import (
-    Interval,
-    bootstrap,
-    coverage,
-    measure,
-    summarise,
-)
-from crossrec_llm.evaluation.protocols import Case, split
+from crossrec_llm.errors import DataError, QueryError
+from crossrec_llm.evaluation.casefiles import read_cases, read_queries
+from crossrec_llm.evaluation.clock import no_clock
+from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
+from crossrec_llm.evaluation.protocols import PROTOCOLS, Split, split
+from crossrec_llm.evaluation.record import Evaluation
 from crossrec_llm.generation import Generation
+from crossrec_llm.meaning import Encoder, Templates
+from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
+from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.store import Index
-
-# Each baseline is one signal alone, through the same path.
-BASELINES = ("popularity", "neighbours", "text")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was measured.
-
-    system, baselines : measures ("ndcg@10") with their intervals.
-    ahead : of each baseline, the paired difference of system and baseline in ndcg.
-    slices : the system's measures over parts of the cases.
-    coverage : share of the catalogue in the system's lists.
-    control : the system's recall when every person is asked for somebody else's hidden items.
-    """
-
-    protocol: str
-    k: int
-    seed: int
-    users: int
-    system: Mapping[str, Interval]
-    baselines: Mapping[str, Mapping[str, Interval]]
-    ahead: Mapping[str, Interval]
-    slices: Mapping[str, Mapping[str, Interval]]
-    coverage: float
-    control: float
-    seconds: Mapping[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+from crossrec_llm.tables import Inputs, near_matches, read_tables
 
 
 def evaluate(
-    index: str | Path,
-    protocol: str = "warm",
+    index: str | Path | None = None,
+    protocol: str | None = "warm",
     *,
+    items: Inputs | None = None,
+    interactions: Inputs | None = None,
+    recipe: str | Path | Recipe = "default",
     k: int = 10,
     users: int | None = None,
     seed: int = 0,
+    target_category: str | None = None,
+    cases: str | Path | None = None,
+    log: Inputs | None = None,
+    queries: str | Path | None = None,
+    qrels: str | Path | None = None,
+    only: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Evaluation:
     """Fit anew without what the protocol hides, and ask for it.
@@ -69,89 +47,85 @@ def evaluate(
     Parameters
     ----------
     index : whose records, texts and recipe are taken; it is not changed.
+    protocol : a name of PROTOCOLS; None takes "temporal" where timestamps are times, else "warm".
+    items, interactions, recipe : what to evaluate on instead of an index, as for `build`.
     users : ask about a seeded sample of so many people; None = all.
+    target_category : of the cross protocols; None takes the one that most people cross to.
+    cases, log : file of cases, and the log to learn from instead of the index's own (protocol
+        "cases").
+    queries, qrels : files of the protocol "search".
+    only : names of the baselines to run beside the system; "system" alone runs none.
 
     Raises
     ------
     DataError : the records are not enough for the protocol.
+    QueryError : a value makes no sense.
     """
-    with Index.open(Path(index)) as opened:
-        built = Generation.load(opened.generation)
-        events = opened.ledger.events()
-    started = time.perf_counter()
-    parts = split(protocol, built.catalogue, events, built.histories)
-    rng = np.random.default_rng(seed)
-    cases: Sequence[Case] = parts.cases
-    if users is not None and users < len(cases):
-        chosen = np.sort(rng.choice(len(cases), users, replace=False))
-        cases = [parts.cases[i] for i in chosen]
-    fitted = Generation.fit(built.recipe, built.catalogue, built.raw, parts.events)
-    fit_seconds = time.perf_counter() - started
+    _check(protocol, k, users)
+    baselines = chosen_baselines(protocol, only)
+    data = _from_index(index) if items is None else _from_files(items, interactions, recipe)
+    notes: list[str] = []
+    if protocol is None:
+        problem = no_clock(data.events)
+        protocol = "warm" if problem else "temporal"
+        why = problem or "the timestamps are times that everybody shares"
+        notes = [f"protocol {protocol}, because {why}"]
+    if protocol == "search":
+        parts = read_queries(*_both(queries, qrels), data.catalogue, data.events)
+    elif protocol == "cases":
+        if cases is None:
+            raise QueryError("protocol cases needs a file of cases: --cases FILE")
+        events = data.events if log is None else _read_log(log, data)
+        parts = read_cases(cases, data.catalogue, events, own_log=log is None)
+    else:
+        parts = _split(data, protocol, seed, target_category)
+    parts = replace(parts.sample(users, seed), notes=(*notes, *parts.notes))
+    return Measuring(data, parts, k, seed, progress).run(baselines)
 
-    runs, seconds = {}, {"fit": fit_seconds}
-    for name in ("system", *BASELINES):
-        started = time.perf_counter()
-        system = Recommender(fitted if name == "system" else _alone(fitted, name))
-        runs[name] = _run(system, cases, k, name, progress)
-        seconds[name] = time.perf_counter() - started
-    rows = {
-        name: [measure(run, case.targets, k) for run, case in zip(lists, cases, strict=True)]
-        for name, lists in runs.items()
-    }
-    ndcg = {name: np.array([row["ndcg"] for row in values]) for name, values in rows.items()}
-    others = [cases[i].targets for i in rng.permutation(len(cases))]
-    control = [measure(run, t, k)["recall"] for run, t in zip(runs["system"], others, strict=True)]
-    return Evaluation(
-        protocol=protocol,
-        k=k,
-        seed=seed,
-        users=len(cases),
-        system=summarise(rows["system"], k, seed),
-        baselines={name: summarise(rows[name], k, seed) for name in BASELINES},
-        ahead={n: bootstrap(ndcg["system"] - ndcg[n], seed=seed) for n in BASELINES},
-        slices=_slices(fitted, cases, rows["system"], k, seed),
-        coverage=coverage(runs["system"], len(fitted.catalogue)),
-        control=float(np.mean(control)),
-        seconds=seconds,
+
+def _check(protocol: str | None, k: int, users: int | None) -> None:
+    if protocol is not None and protocol not in PROTOCOLS:
+        near = near_matches(protocol, list(PROTOCOLS)) or list(PROTOCOLS)
+        raise QueryError(f"there is no protocol {protocol!r}; there is {', '.join(near)}")
+    for name, value, least in (("k", k, 1), ("users", users, 2)):
+        if value is not None and value < least:
+            raise QueryError(f"{name} must be {least} or more, not {value}")
+
+
+def _both(queries: str | Path | None, qrels: str | Path | None) -> tuple[str | Path, str | Path]:
+    if queries is None or qrels is None:
+        raise QueryError(
+            "protocol search needs texts and their judged items: --queries FILE --qrels FILE"
+        )
+    return queries, qrels
+
+
+def _split(data: Data, protocol: str, seed: int, target_category: str | None) -> Split:
+    weighing = data.recipe.histories.fitted(data.events)
+    return split(
+        protocol, data.catalogue, data.events, weighing, seed=seed, target_category=target_category
     )
 
 
-def _alone(fitted: Generation, signal: str) -> Generation:
-    """The same parts, ranked by one signal only."""
-    blend = BlendOptions(user=Situation({signal: 1.0}, (signal, "popularity")))
-    return fitted.with_recipe(replace(fitted.recipe, blend=blend))
+def _from_index(index: str | Path | None) -> Data:
+    with Index.open(Path(index) if index is not None else default_index()) as opened:
+        built = Generation.load(opened.generation)
+        events = opened.ledger.events()
+    return Data(built.recipe, built.catalogue, built.raw, events, served=Recommender(built))
 
 
-def _run(
-    system: Recommender, cases: Sequence[Case], k: int, name: str, progress: Progress | None
-) -> list[list[str]]:
-    runs = []
-    for done, case in enumerate(cases, 1):
-        runs.append(system.for_history(case.history, k, explain=False).ids)
-        if progress is not None and done % 50 == 0:
-            progress(f"asking {name}", done, len(cases))
-    return runs
+def _from_files(items: Inputs, interactions: Inputs | None, recipe: str | Path | Recipe) -> Data:
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    encoder = Encoder(recipe.encoder)
+    templates = Templates.load(default_folder("prompts"), recipe.templates, tokens=encoder.tokens)
+    tables = read_tables(items, interactions, recipe.tables)
+    raw = encoder.encode_documents(templates.item_texts(tables.catalogue))
+    return Data(recipe, tables.catalogue, raw, tables.events, prompts=templates)
 
 
-def _slices(
-    fitted: Generation,
-    cases: Sequence[Case],
-    rows: Sequence[Mapping[str, float]],
-    k: int,
-    seed: int,
-) -> dict[str, dict[str, Interval]]:
-    """By how often the target was seen in training, and by the length of the history."""
-    people = fitted.signals.popularity.people
-    seen = np.array([people[fitted.catalogue.row(case.targets[0])] for case in cases])
-    length = np.array([len(case.history) for case in cases])
-    masks = {
-        "target seen < 10 times": seen < 10,
-        "target seen 10 times or more": seen >= 10,
-        "history of at most 5": length <= 5,
-        "history of more than 5": length > 5,
-    }
-    return {
-        name: summarise([row for row, inside in zip(rows, mask, strict=True) if inside], k, seed)
-        for name, mask in masks.items()
-        if mask.any()
-    }
+def _read_log(log: Inputs, data: Data) -> pa.Table:
+    """Events of another log on the items that there are."""
+    events = read_tables(data.catalogue.table, log, data.recipe.tables).events
+    if not len(events):
+        raise DataError("no event is on an item of the catalogue; do the ids match?", source="log")
+    return events

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from crossrec_llm.records import STRICT
-from crossrec_llm.signals.base import Signal, Source
+from crossrec_llm.signals.als import Als, AlsOptions
+from crossrec_llm.signals.base import Scorer, Signal, Source
 from crossrec_llm.signals.ease import EaseOptions, fit_ease
+from crossrec_llm.signals.graph import GraphOptions, spread
+from crossrec_llm.signals.imputed import ImputedOptions, impute
 from crossrec_llm.signals.item_to_item import ItemToItem, Walk
+from crossrec_llm.signals.lexical import Lexical, LexicalOptions
 from crossrec_llm.signals.neighbours import NeighboursOptions, fit_neighbours
-from crossrec_llm.signals.popularity import Popularity
+from crossrec_llm.signals.popularity import (
+    Popularity,
+    Trending,
+    TrendingOptions,
+    comparable_times,
+)
 from crossrec_llm.signals.text import (
     Asked,
     LateInteraction,
@@ -23,41 +32,65 @@ from crossrec_llm.signals.text import (
     TextOptions,
 )
 from crossrec_llm.signals.transitions import TransitionsOptions, fit_transitions
+from crossrec_llm.signals.transport import Transport, TransportOptions
 from crossrec_llm.store import Search
-from crossrec_llm.tables import Histories
+from crossrec_llm.tables import Catalogue, Histories
 
 __all__ = [
     "SIGNAL_NAMES",
+    "Als",
+    "AlsOptions",
     "Asked",
     "EaseOptions",
     "FittedSignals",
+    "GraphOptions",
+    "ImputedOptions",
     "ItemToItem",
     "LateInteraction",
     "LateInteractionOptions",
+    "Lexical",
+    "LexicalOptions",
     "NeighboursOptions",
     "Popularity",
+    "Scorer",
     "Signal",
     "SignalsOptions",
     "Source",
     "Text",
     "TextOptions",
     "TransitionsOptions",
+    "Transport",
+    "TransportOptions",
+    "Trending",
+    "TrendingOptions",
+    "Vectors",
     "Walk",
     "assemble",
+    "comparable_times",
     "fit_ease",
     "fit_neighbours",
     "fit_transitions",
+    "impute",
+    "spread",
 ]
 
 SIGNAL_NAMES = (
     "text",
     "late_interaction",
     "asked",
+    "lexical",
     "neighbours",
     "transitions",
     "ease",
+    "graph",
+    "als",
+    "transport",
     "popularity",
+    "trending",
 )
+
+Vectors = Literal["items", "texts", "graph"]
+"""What a search is over: items in the space, their texts as encoded, items in the graph."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +100,15 @@ class SignalsOptions:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     text: TextOptions = field(default_factory=TextOptions)
     late_interaction: LateInteractionOptions = field(default_factory=LateInteractionOptions)
+    lexical: LexicalOptions = field(default_factory=LexicalOptions)
     neighbours: NeighboursOptions = field(default_factory=NeighboursOptions)
     transitions: TransitionsOptions = field(default_factory=TransitionsOptions)
     ease: EaseOptions = field(default_factory=EaseOptions)
+    imputed: ImputedOptions = field(default_factory=ImputedOptions)
+    graph: GraphOptions = field(default_factory=GraphOptions)
+    als: AlsOptions = field(default_factory=AlsOptions)
+    transport: TransportOptions = field(default_factory=TransportOptions)
+    trending: TrendingOptions = field(default_factory=TrendingOptions)
 
     @property
     def walks(self) -> list[Walk]:
@@ -79,47 +118,81 @@ class SignalsOptions:
 
 @dataclass(frozen=True, eq=False)
 class FittedSignals:
-    """What was learned from histories; one file a signal in a generation.
+    """What was learned; one file a signal in a generation.
 
-    `matrices` lacks the ones that could not be fitted.
+    What could not be fitted is None, and missing among the `matrices`.
+
+    matrices : with what `impute` filled in.
+    graph : (n_items, dim) float32 unit rows.
     """
 
     matrices: Mapping[str, ItemToItem]
     popularity: Popularity
+    lexical: Lexical
+    trending: Trending | None = None
+    als: Als | None = None
+    graph: np.ndarray | None = None
 
     @classmethod
     def fit(
-        cls, histories: Histories, raw: np.ndarray, codes: np.ndarray, options: SignalsOptions
+        cls,
+        catalogue: Catalogue,
+        histories: Histories,
+        raw: np.ndarray,
+        vectors: np.ndarray,
+        options: SignalsOptions,
     ) -> FittedSignals:
         """From histories and the items' texts.
 
         Parameters
         ----------
-        raw : (n_items, dim) float32 unit rows as encoded; `codes` their top categories.
+        raw, vectors : (n_items, dim) float32 unit rows, as encoded and in the space.
         """
-        n_items = len(raw)
+        n_items = len(catalogue)
+        popularity = Popularity.fit(histories, n_items)
         fitted = (
             fit_neighbours(histories, n_items, options.neighbours),
             fit_transitions(histories, n_items, options.transitions),
-            fit_ease(histories, raw, codes, options.ease),
+            fit_ease(histories, raw, catalogue.top_codes, options.ease),
         )
+        cold = popularity.people == 0
         return cls(
-            {signal.name: signal for signal in fitted if signal is not None},
-            Popularity.fit(histories, n_items),
+            {
+                matrix.name: impute(matrix, cold, vectors, options.imputed)
+                for matrix in fitted
+                if matrix is not None
+            },
+            popularity,
+            Lexical.fit(catalogue, options.lexical),
+            Trending.fit(histories, n_items, options.trending),
+            Als.fit(histories, n_items, options.als),
+            spread(histories, raw, catalogue.top_codes, options.graph),
         )
 
     def save(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         for name, matrix in self.matrices.items():
             matrix.save(folder / f"{name}.safetensors")
-        self.popularity.save(folder / "popularity.safetensors")
+        for signal in (self.popularity, self.lexical, self.trending, self.als):
+            if signal is not None:
+                signal.save(folder / f"{signal.name}.safetensors")
+        if self.graph is not None:
+            np.save(folder / "graph.npy", self.graph)
 
     @classmethod
     def load(cls, folder: Path, options: SignalsOptions) -> FittedSignals:
-        paths = {walk: folder / f"{walk.name}.safetensors" for walk in options.walks}
+        def stored(name: str, ending: str = "safetensors") -> Path | None:
+            path = folder / f"{name}.{ending}"
+            return path if path.exists() else None
+
+        trending, als, graph = stored("trending"), stored("als"), stored("graph", "npy")
         return cls(
-            {w.name: ItemToItem.load(path, w) for w, path in paths.items() if path.exists()},
+            {w.name: ItemToItem.load(path, w) for w in options.walks if (path := stored(w.name))},
             Popularity.load(folder / "popularity.safetensors"),
+            Lexical.load(folder / "lexical.safetensors", options.lexical),
+            Trending.load(trending) if trending else None,
+            Als.load(als, options.als) if als else None,
+            np.load(graph, mmap_mode="r") if graph else None,
         )
 
 
@@ -127,21 +200,33 @@ def assemble(
     fitted: FittedSignals,
     options: SignalsOptions,
     *,
-    vectors: np.ndarray,
-    search: Search,
+    catalogue: Catalogue,
     raw: np.ndarray,
-    raw_search: Search,
-) -> dict[str, Text | LateInteraction | Asked | ItemToItem | Popularity]:
-    """Every signal that there is, by name; each of them is a Signal and a Source.
+    vectors: np.ndarray,
+    open_search: Callable[[Vectors, np.ndarray], Search],
+) -> dict[str, Scorer]:
+    """Every signal that there is, by name.
 
-    `vectors` and `raw` are (n_items, dim) float32 unit rows, in the space and as encoded;
-    `search` and `raw_search` answer over them.
+    Parameters
+    ----------
+    raw, vectors : (n_items, dim) float32 unit rows, as encoded and in the space.
+    open_search : makes a search over such rows.
     """
-    signals: tuple[Text | LateInteraction | Asked | ItemToItem | Popularity, ...] = (
-        Text(vectors, search, options.text),
-        LateInteraction(vectors, search, options.late_interaction),
-        Asked(raw, raw_search),
+    items = open_search("items", vectors)
+    signals: list[Scorer] = [
+        Text(vectors, items, options.text),
+        LateInteraction(vectors, items, options.late_interaction),
+        Asked(raw, open_search("texts", raw)),
+        fitted.lexical,
         *fitted.matrices.values(),
         fitted.popularity,
-    )
+    ]
+    if fitted.graph is not None:
+        graph = open_search("graph", fitted.graph)
+        signals.append(Text(fitted.graph, graph, options.graph.pooling, "graph", "graph"))
+    behaviour = fitted.matrices.get("neighbours")
+    if behaviour is not None:
+        codes = catalogue.top_codes
+        signals.append(Transport(vectors, items, codes, behaviour, options.transport))
+    signals += [signal for signal in (fitted.als, fitted.trending) if signal is not None]
     return {signal.name: signal for signal in signals}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from crossrec_llm.records import Query
 from crossrec_llm.store import top
+
+T = TypeVar("T")
 
 
 class Signal(Protocol):
@@ -43,6 +46,27 @@ class Source(Protocol):
         ...
 
 
+class Scorer(Signal, Source, Protocol):
+    """A Signal that is a Source too."""
+
+
+class LastQuery(Generic[T]):
+    """A function of a query that keeps its last answer: one question asks each signal often.
+
+    Threads that ask different questions at once only make each other compute again.
+    """
+
+    def __init__(self, compute: Callable[[Query], T]) -> None:
+        self._compute = compute
+        self._kept: tuple[Query, T] | None = None
+
+    def __call__(self, query: Query) -> T:
+        kept = self._kept
+        if kept is None or kept[0] is not query:
+            kept = self._kept = (query, self._compute(query))
+        return kept[1]
+
+
 def weigh(query: Query, decay: float, last: int) -> np.ndarray:
     """(h,) float32, how much each item of the history counts: its weight times decay ** age.
 
@@ -57,6 +81,16 @@ def best(scores: np.ndarray, n: int) -> np.ndarray:
     """Positions of the `n` highest finite `scores` ((m,)), best first, ties by position."""
     usable = np.flatnonzero(np.isfinite(scores))
     return usable[top(scores[usable], n)]
+
+
+def first_allowed(order: np.ndarray, allowed: np.ndarray, n: int) -> np.ndarray:
+    """The first `n` of the rows in `order` ((n_items,) int64) that are `allowed`."""
+    end = 2 * n
+    while True:
+        found = order[:end][allowed[order[:end]]]
+        if len(found) >= n or end >= len(order):
+            return found[:n]
+        end *= 4
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:

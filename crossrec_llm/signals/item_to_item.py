@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crossrec_llm.records import Query
-from crossrec_llm.signals.base import best, read_arrays, weigh, write_arrays
+from crossrec_llm.signals.base import LastQuery, best, read_arrays, weigh, write_arrays
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class ItemToItem:
         self.indptr, self.columns, self.values = indptr, columns, values
         self.walk = walk
         self.name, self.kind = walk.name, walk.kind
+        self._everywhere = LastQuery(self._walked)
 
     @classmethod
     def from_rows(
@@ -69,39 +70,45 @@ class ItemToItem:
     def load(cls, path: Path, walk: Walk) -> ItemToItem:
         return cls(**read_arrays(path), walk=walk)
 
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def everywhere(self, query: Query) -> np.ndarray:
+        """(n_items,) float32 scores of the whole catalogue, not to be written to."""
+        return self._everywhere(query)
+
     def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
         if not len(query.history):
             return np.full(len(rows), np.nan, np.float32)
-        return self._everywhere(query)[rows]
+        return self.everywhere(query)[rows]
 
     def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
-        weights = self._weights(query)
-        carried = np.zeros((len(rows), len(query.history)), np.float32)
-        for h in np.flatnonzero(weights):
-            columns, values = self._row(query.history[h])
-            at = np.searchsorted(columns, rows)
-            found = at < len(columns)
-            found[found] = columns[at[found]] == rows[found]
-            carried[found, h] = weights[h] * values[at[found]]
-        return np.maximum(carried, 0)
+        distinct, place = np.unique(rows, return_inverse=True)
+        carried = np.zeros((len(distinct), len(query.history)), np.float32)
+        if len(distinct):
+            columns, values, owners = self._entries(query)
+            at = np.minimum(np.searchsorted(distinct, columns), len(distinct) - 1)
+            found = distinct[at] == columns
+            carried[at[found], owners[found]] = np.maximum(values[found], 0)
+        return carried[place]
 
     def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
-        scores = self._everywhere(query)
+        scores = self.everywhere(query)
         rows = np.flatnonzero((scores > 0) & allowed)
         return rows[best(scores[rows], n)]
 
-    def _weights(self, query: Query) -> np.ndarray:
-        return weigh(query, self.walk.decay, self.walk.last)
+    def _entries(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Column, weighed value and place in the history of all entries of the history's rows."""
+        weights = weigh(query, self.walk.decay, self.walk.last)
+        starts = self.indptr[query.history]
+        sizes = np.where(weights > 0, self.indptr[query.history + 1] - starts, 0)
+        owners = np.repeat(np.arange(len(sizes)), sizes)
+        before = np.cumsum(sizes) - sizes
+        at = np.arange(len(owners)) + (starts - before)[owners]
+        return self.columns[at], self.values[at] * weights[owners], owners
 
-    def _row(self, item: int) -> tuple[np.ndarray, np.ndarray]:
-        row = slice(self.indptr[item], self.indptr[item + 1])
-        return self.columns[row], self.values[row]
-
-    def _everywhere(self, query: Query) -> np.ndarray:
-        """(n_items,) float32 scores of the whole catalogue."""
-        scores = np.zeros(len(self.indptr) - 1, np.float32)
-        weights = self._weights(query)
-        for h in np.flatnonzero(weights):
-            columns, values = self._row(query.history[h])
-            scores[columns] += weights[h] * values
+    def _walked(self, query: Query) -> np.ndarray:
+        columns, values, _ = self._entries(query)
+        scores = np.bincount(columns, weights=values, minlength=len(self)).astype(np.float32)
+        scores.setflags(write=False)
         return scores

@@ -9,7 +9,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.records import STRICT, Query
-from crossrec_llm.signals.base import weigh
+from crossrec_llm.signals.base import LastQuery, weigh
 from crossrec_llm.store import Search
 
 
@@ -33,15 +33,22 @@ class Text:
 
     Parameters
     ----------
-    vectors : (n_items, dim) float32, unit rows in the space.
+    vectors : (n_items, dim) float32, unit rows.
     search : over the same rows.
+    name, kind : as of `Signal`; the graph's vectors are pooled the same way.
     """
 
-    name = "text"
-    kind = "text"
-
-    def __init__(self, vectors: np.ndarray, search: Search, options: TextOptions) -> None:
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        search: Search,
+        options: TextOptions,
+        name: str = "text",
+        kind: str = "text",
+    ) -> None:
         self.vectors, self.search, self.options = vectors, search, options
+        self.name, self.kind = name, kind
+        self._profile = LastQuery(self.profile)
 
     def profile(self, query: Query) -> np.ndarray | None:
         """(dim,) float32 unit vector of the history; None where there is nothing to pool.
@@ -61,7 +68,7 @@ class Text:
         return (pooled / norm).astype(np.float32)
 
     def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
-        profile = self.profile(query)
+        profile = self._profile(query)
         if profile is None:
             return np.full(len(rows), np.nan, np.float32)
         return self.vectors[rows] @ profile
@@ -71,7 +78,7 @@ class Text:
         return np.maximum(self.vectors[rows] @ self.vectors[query.history].T, 0) * weights
 
     def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
-        profile = self.profile(query)
+        profile = self._profile(query)
         if profile is None:
             return np.empty(0, np.int64)
         rows, _ = self.search.nearest(profile[None], n, allowed)
@@ -96,7 +103,10 @@ class LateInteractionOptions:
 class LateInteraction:
     """tau log sum_h w_h exp(f_h . f_i / tau): near to some item of the history is enough.
 
-    Parameters as for `Text`.
+    Parameters
+    ----------
+    vectors : (n_items, dim) float32, unit rows in the space.
+    search : over the same rows.
     """
 
     name = "late_interaction"

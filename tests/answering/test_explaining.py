@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import make_query, reasons
-from crossrec_llm.answering.explaining import WORDS, sentence
+from crossrec_llm.answering.explaining import sentence
 from crossrec_llm.records import Item
-from crossrec_llm.signals import Asked, LateInteraction, Popularity, SignalsOptions, Text
 
 TEA = Item("tea", "Green tea", category=("Grocery",))
 CUP = Item("cup", "Tea cup", category=("Kitchen",))
@@ -25,12 +24,13 @@ class Carrying:
         return self._carriers
 
 
-def why(parts, *signals, scores=None, text=None):
+def why(parts, *signals, scores=None, cold=False):
     query = make_query("user", [0, 1], [1, 1])
     scores = np.array([scores or [1.0] * len(parts)], np.float32)
     parts = np.array([parts], np.float32)
     items = [TEA, CUP, POT]
-    return reasons(query, np.array([2]), scores, parts, signals, items.__getitem__, text)[0]
+    rows, cold = np.array([2]), np.array([cold])
+    return reasons(query, rows, scores, parts, signals, items.__getitem__, cold)[0]
 
 
 def test_shares_are_split_over_signals_and_history():
@@ -74,10 +74,10 @@ def test_a_signal_without_a_ground_is_no_reason():
     assert [(r.kind, r.share) for r in found] == [("text", 1.0)]
 
 
-def test_every_signal_has_words():
-    kinds = {walk.kind for walk in SignalsOptions().walks}
-    kinds |= {signal.kind for signal in (Text, LateInteraction, Asked, Popularity)}
-    assert kinds <= set(WORDS)
+def test_behaviour_on_what_nobody_took_is_named_as_filled_in():
+    found = why([3.0, 1.0], Carrying("neighbours", [[0, 1]]), Carrying("text", [[1, 0]]), cold=True)
+    assert [r.kind for r in found] == ["imputed", "text"]
+    assert found[0].text == "people who took “Tea cup” took what reads like it"
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from crossrec_llm.answering import make_query
 from crossrec_llm.records import Query
-from crossrec_llm.signals import SIGNAL_NAMES, FittedSignals, SignalsOptions, assemble
+from crossrec_llm.signals import (
+    SIGNAL_NAMES,
+    FittedSignals,
+    Scorer,
+    SignalsOptions,
+    assemble,
+)
 from crossrec_llm.store import ExactSearch
-from tests.small import N_ITEMS, histories_of, unit_rows
+from tests.small import N_ITEMS, histories_of, plain_catalogue, unit_rows
 
 RAW = unit_rows(N_ITEMS, 16, seed=1)
 VECTORS = unit_rows(N_ITEMS, 16, seed=2)
-HISTORIES = histories_of([[0, 1, 2], [1, 2, 3], [0, 2, 5, 6], [7, 8], [8, 9, 7], [10, 0]])
+CATALOGUE = plain_catalogue()
+# Items 4 and 11 were taken by nobody. The times are moments, so that something can be trending.
+TAKEN = [[0, 1, 2], [1, 2, 3], [0, 2, 5, 6], [7, 8], [8, 9, 7], [10, 0]]
+HISTORIES = histories_of(TAKEN)
+HISTORIES.timestamps[:] = 1.7e9 + 86_400 * np.arange(len(HISTORIES.timestamps))
+OPTIONS = SignalsOptions()
+
+
+def assembled(fitted: FittedSignals) -> dict[str, Scorer]:
+    return assemble(
+        fitted,
+        OPTIONS,
+        catalogue=CATALOGUE,
+        raw=RAW,
+        vectors=VECTORS,
+        open_search=lambda _, vectors: ExactSearch(vectors),
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted() -> FittedSignals:
+    return FittedSignals.fit(CATALOGUE, HISTORIES, RAW, VECTORS, OPTIONS)
 
 
 @pytest.fixture(params=SIGNAL_NAMES)
-def signal(request):
-    options = SignalsOptions()
-    fitted = FittedSignals.fit(HISTORIES, RAW, np.arange(N_ITEMS) % 2, options)
-    signals = assemble(
-        fitted,
-        options,
-        vectors=VECTORS,
-        search=ExactSearch(VECTORS),
-        raw=RAW,
-        raw_search=ExactSearch(RAW),
-    )
-    return signals[request.param]
+def signal(request, fitted) -> Scorer:
+    return assembled(fitted)[request.param]
 
 
 QUERIES = {
@@ -36,8 +55,8 @@ QUERIES = {
     "dislikes": make_query("user", [0, 1, 7], [1.0, -1.0, 1.0]),
     "only dislikes": make_query("user", [3], [-1.0]),
     "nobody": make_query("user"),
-    "text": make_query("like", text_vector=RAW[4]),
-    "text for a user": make_query("like", [2, 3], [1, 1], text_vector=RAW[4]),
+    "text": make_query("like", text="i4", text_vector=RAW[4]),
+    "text for a user": make_query("like", [2, 3], [1, 1], text="i4", text_vector=RAW[4]),
     "similar": make_query("similar", [5], [1.0]),
 }
 
@@ -98,3 +117,32 @@ def test_nothing_allowed_proposes_nothing(signal, query):
 def test_the_same_question_twice_gives_the_same_bytes(signal, query):
     rows = np.arange(N_ITEMS)
     assert signal.score(query, rows).tobytes() == signal.score(query, rows).tobytes()
+
+
+def test_survives_being_saved(fitted, tmp_path, query):
+    fitted.save(tmp_path / "signals")
+    loaded = assembled(FittedSignals.load(tmp_path / "signals", OPTIONS))
+    rows = np.arange(N_ITEMS)
+    for name, signal in assembled(fitted).items():
+        assert loaded[name].score(query, rows).tobytes() == signal.score(query, rows).tobytes()
+    assert list(loaded) == list(assembled(fitted))
+
+
+def test_what_cannot_be_fitted_is_absent(tmp_path):
+    """Nobody took anything; times are positions in a history."""
+    nothing = FittedSignals.fit(CATALOGUE, histories_of([]), RAW, VECTORS, OPTIONS)
+    positions = FittedSignals.fit(CATALOGUE, histories_of(TAKEN), RAW, VECTORS, OPTIONS)
+    assert {"ease", "graph", "als", "trending"} <= set(SIGNAL_NAMES) - set(assembled(nothing))
+    assert set(SIGNAL_NAMES) - set(assembled(positions)) == {"trending"}
+    nothing.save(tmp_path / "signals")
+    loaded = FittedSignals.load(tmp_path / "signals", OPTIONS)
+    assert set(assembled(loaded)) == set(assembled(nothing))
+
+
+def test_many_threads_get_what_one_gets(signal):
+    rows = np.arange(N_ITEMS)
+    queries = list(QUERIES.values()) * 20
+    alone = [signal.score(query, rows).tobytes() for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda query: signal.score(query, rows).tobytes(), queries))
+    assert together == alone

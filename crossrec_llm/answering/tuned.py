@@ -1,0 +1,73 @@
+"""What was fitted about blends, with the figures that speak for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crossrec_llm.answering.blend import Situation
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One situation as fitted.
+
+    situation : the weights, and the signals that propose.
+    trees : the text of a LightGBM model for the head of the list; empty where it did not help.
+    head : how many rows the trees order.
+    figures : how it did on people that it was not fitted on, and what it was compared with.
+    """
+
+    situation: Situation
+    trees: str = ""
+    head: int = 100
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TunedBlend:
+    """Every situation that was fitted, by name; those that did not help are left out.
+
+    left_out : situation -> why it keeps its defaults.
+    """
+
+    situations: Mapping[str, Tuned] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, indent=1)
+
+    def save(self, path: Path) -> None:
+        path.write_text(self.to_json(), "utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> TunedBlend:
+        """What `save` wrote.
+
+        Raises
+        ------
+        OSError, ValueError, KeyError, TypeError : it cannot be read, or is something else.
+        """
+        document = json.loads(path.read_text("utf-8"))
+        situations = {}
+        for name, entry in document["situations"].items():
+            situation = entry.pop("situation")
+            weights, sources = situation["weights"], tuple(situation["sources"])
+            situations[name] = Tuned(Situation(weights, sources), **entry)
+        return cls(situations, document["left_out"])
+
+    def summary(self) -> dict[str, Any]:
+        """For people and reports: the weights and figures of each situation, without trees."""
+        fitted = {
+            name: {
+                "weights": dict(tuned.situation.weights),
+                "sources": list(tuned.situation.sources),
+                "trees": bool(tuned.trees),
+                "figures": dict(tuned.figures),
+            }
+            for name, tuned in self.situations.items()
+        }
+        return fitted | {name: {"left_out": why} for name, why in self.left_out.items()}

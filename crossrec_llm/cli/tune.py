@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from crossrec_llm.cli import show
+from crossrec_llm.cli.options import Output, Where, command
+
+
+@command
+def tune(
+    where: Where,
+    output: Output,
+    people: Annotated[
+        int | None, typer.Option(help="Hide something of at most so many. [default: 20000]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the draw of these people.")] = 0,
+) -> None:
+    """Fit how signals are blended, with more people than `build` takes, and publish it.
+
+    Some of what people took is hidden, the signals are fitted without it, and the weights and
+    trees that find it best are kept where they help people that they were not fitted on.
+    """
+    from dataclasses import replace
+
+    from crossrec_llm.builder import tune
+    from crossrec_llm.training import THOROUGH
+
+    options = replace(THOROUGH, seed=seed)
+    if people is not None:
+        options = replace(options, n_user=people, n_cross=people // 2)
+    with show.progress(output.quiet or output.json) as progress:
+        tuned = tune(where.index, options=options, progress=progress)
+    if output.json:
+        return show.print_json(tuned.summary())
+    for line in show.blend(tuned):
+        show.say(line)

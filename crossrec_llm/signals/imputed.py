@@ -1,0 +1,103 @@
+"""Behaviour for items that nobody took yet, filled in from items that mean nearly the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from annotated_types import Ge
+
+from crossrec_llm.records import STRICT
+from crossrec_llm.signals.item_to_item import ItemToItem
+from crossrec_llm.store import ExactSearch
+
+_BLOCK = 1024  # rows that are filled in at once
+
+
+@dataclass(frozen=True)
+class ImputedOptions:
+    """How cold items get into the item-to-item signals.
+
+    neighbours : of a cold item among the warm ones, in the space.
+    own : what a history item counts that is such a neighbour itself, in units of the highest
+        entry of its row.
+    rho : how strong filled-in entries are beside fitted ones; the dial between warm and cold, 0
+        leaves cold items out.
+    keep : cold items kept per item.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    neighbours: Annotated[int, Ge(1)] = 20
+    own: Annotated[float, Ge(0)] = 1.0
+    rho: Annotated[float, Ge(0)] = 0.3
+    keep: Annotated[int, Ge(1)] = 100
+
+
+def impute(
+    matrix: ItemToItem, cold: np.ndarray, vectors: np.ndarray, options: ImputedOptions
+) -> ItemToItem:
+    """The same matrix with a column and a row for each cold item.
+
+    m_hi = rho (sigma_warm / sigma_filled) sum_j a_ij m_hj over the nearest warm items j of cold
+    item i, with a_ij = max(f_i . f_j, 0)^3 / sum_j max(f_i . f_j, 0)^3 and, only here, m_hh =
+    `own` times the highest m_hj: what reads like a history item is near to it as well. A cold
+    row is that mean of its neighbours' rows. sigma: root mean square of the warm and of the
+    filled entries, so that rho means the same in every matrix. Fitted entries stay as they are:
+    cold ones lie beside the ones that were kept.
+
+    Parameters
+    ----------
+    cold : (n_items,) bool.
+    vectors : (n_items, dim) float32 unit rows in the space.
+    """
+    import scipy.sparse as sp
+
+    if not (cold.any() and not cold.all() and len(matrix.values) and options.rho):
+        return matrix
+    n = len(matrix)
+    fitted = sp.csr_matrix((matrix.values, matrix.columns, matrix.indptr), shape=(n, n))
+    means = _means(cold, vectors, options.neighbours)
+    longest = int(np.diff(matrix.indptr).max())
+    blocks = [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
+    # Rows of cold items first: they get columns of cold items as well.
+    rows = sp.vstack([fitted[part] + _cut(means[part] @ fitted, longest) for part in blocks])
+    rows = rows.tocsr()
+    own = sp.diags_array(options.own * rows.max(axis=1).toarray().ravel())
+    bent = (rows + own).tocsr()
+    filled = sp.vstack([_cut(bent[part] @ means.T, options.keep) for part in blocks]).tocsr()
+    spread = np.sqrt(np.mean(filled.data**2)) if filled.nnz else 1.0
+    scale = options.rho * np.sqrt(np.mean(matrix.values**2)) / spread
+    joined = (rows + filled * np.float32(scale)).tocsr()
+    joined.sort_indices()
+    return ItemToItem(
+        joined.indptr.astype(np.int64),
+        joined.indices.astype(np.int32),
+        joined.data.astype(np.float32),
+        matrix.walk,
+    )
+
+
+def _means(cold: np.ndarray, vectors: np.ndarray, neighbours: int) -> Any:
+    """(n, n) float32 csr: a_ij in the rows of cold items i; the others are empty."""
+    import scipy.sparse as sp
+
+    n = len(cold)
+    new, warm = np.flatnonzero(cold), np.flatnonzero(~cold)
+    found, cosines = ExactSearch(vectors[warm]).nearest(vectors[new], neighbours)
+    near = np.where(found >= 0, np.maximum(cosines, 0), 0) ** 3
+    near = near / np.maximum(near.sum(axis=1, keepdims=True), np.float32(1e-12))
+    at = np.repeat(new, found.shape[1]), warm[found].reshape(-1)
+    return sp.csr_matrix((near.reshape(-1), at), shape=(n, n), dtype=np.float32)
+
+
+def _cut(rows: Any, keep: int) -> Any:
+    """A csr matrix with the `keep` highest positive entries of each row, ties by column."""
+    import scipy.sparse as sp
+
+    owners = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    order = np.lexsort((rows.indices, -rows.data, owners))
+    place = np.arange(len(order)) - rows.indptr[owners[order]]
+    kept = order[(place < keep) & (rows.data[order] > 0)]
+    at = owners[kept], rows.indices[kept]
+    return sp.csr_matrix((rows.data[kept], at), shape=rows.shape, dtype=np.float32)

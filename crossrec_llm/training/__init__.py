@@ -1,0 +1,20 @@
+"""What is learned about answering, on items that were hidden from everything else."""
+
+from crossrec_llm.training.blending import THOROUGH, TuneOptions, fit, fit_blend
+from crossrec_llm.training.examples import Examples
+from crossrec_llm.training.holdout import HeldOut, Holdout, hold_out
+from crossrec_llm.training.trees import fit_trees
+from crossrec_llm.training.weights import fit_weights
+
+__all__ = [
+    "THOROUGH",
+    "Examples",
+    "HeldOut",
+    "Holdout",
+    "TuneOptions",
+    "fit",
+    "fit_blend",
+    "fit_trees",
+    "fit_weights",
+    "hold_out",
+]

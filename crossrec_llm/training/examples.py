@@ -1,0 +1,115 @@
+"""Pools of candidates with known answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crossrec_llm.answering import (
+    Ask,
+    SituationName,
+    allowed_rows,
+    make_query,
+    propose,
+    score_all,
+)
+from crossrec_llm.answering.blend import standardise
+from crossrec_llm.recommender import Recommender
+from crossrec_llm.records import Filter, Progress, Query
+from crossrec_llm.training.holdout import HeldOut
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """c questions with their pools of up to p candidates, each scored by s signals.
+
+    names : the signals, in order.
+    queries : the questions.
+    rows : (c, p) int64 catalogue rows, -1 beyond a pool's end.
+    z : (c, p, s) float32 z-scores over each pool, 0 beyond its end.
+    case, place : (t,) int64, where the hidden items that were proposed are.
+    asked : (c,) int64, how many items are hidden.
+    """
+
+    names: tuple[str, ...]
+    queries: Sequence[Query]
+    rows: np.ndarray
+    z: np.ndarray
+    case: np.ndarray
+    place: np.ndarray
+    asked: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, cases: np.ndarray) -> Examples:
+        """Those questions only; `cases` is (m,) int64, increasing."""
+        new = np.full(len(self), -1)
+        new[cases] = np.arange(len(cases))
+        kept = new[self.case] >= 0
+        return Examples(
+            self.names,
+            [self.queries[c] for c in cases],
+            self.rows[cases],
+            self.z[cases],
+            new[self.case[kept]],
+            self.place[kept],
+            self.asked[cases],
+        )
+
+    def totals(self, weights: np.ndarray) -> np.ndarray:
+        """(c, p) float32 weighted scores; -inf beyond a pool's end."""
+        total = self.z @ weights.astype(np.float32)
+        total[self.rows < 0] = -np.inf
+        return total
+
+    def ndcg(self, totals: np.ndarray, k: int) -> np.ndarray:
+        """(c,) float64 ndcg@k of every question by (c, p) scores, ties at their average."""
+        own = totals[self.case, self.place][:, None]
+        pools = totals[self.case]
+        ranks = 1 + (pools > own).sum(axis=1) + ((pools == own).sum(axis=1) - 1) / 2
+        gains = np.where(ranks <= k, 1 / np.log2(1 + ranks), 0)
+        found = np.bincount(self.case, weights=gains, minlength=len(self))
+        ideal = np.concatenate([[0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+        return found / ideal[np.minimum(self.asked, k)]
+
+    @classmethod
+    def collect(
+        cls,
+        recommender: Recommender,
+        situation: SituationName,
+        held: Sequence[HeldOut],
+        names: Sequence[str],
+        sources: Sequence[str],
+        progress: Progress | None = None,
+    ) -> Examples:
+        """Ask for every held-out case as the situation does; `names` score, `sources` propose."""
+        names = tuple(name for name in names if name in recommender.signals)
+        signals = [recommender.signals[name] for name in names]
+        proposing = [recommender.signals[name] for name in sources if name in recommender.signals]
+        ask = Ask(filter=Filter(cross="only" if situation == "cross" else "any"))
+        size = min(recommender.recipe.answering.n_candidates, len(recommender.catalogue))
+        rows = np.full((len(held), size), -1, np.int64)
+        z = np.zeros((len(held), size, len(names)), np.float32)
+        queries, places = [], []
+        for c, one in enumerate(held):
+            query = make_query("user", one.history, np.ones(len(one.history)))
+            allowed = allowed_rows(recommender.catalogue, ask.filter, query)
+            pool = propose(query, allowed, proposing, size)
+            rows[c, : len(pool)] = pool
+            z[c, : len(pool)] = standardise(score_all(query, pool, signals))
+            queries.append(query)
+            places.append(np.flatnonzero(np.isin(rows[c], one.targets)))
+            if progress is not None and c % 50 == 0:
+                progress(f"asking for {situation}", c, len(held))
+        return cls(
+            names,
+            queries,
+            rows,
+            z,
+            np.repeat(np.arange(len(held)), [len(place) for place in places]),
+            np.concatenate([*places, np.empty(0, np.int64)]).astype(np.int64),
+            np.array([len(one.targets) for one in held], np.int64),
+        )

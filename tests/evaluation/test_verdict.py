@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+
+from crossrec_llm.evaluation.measures import Interval
+from crossrec_llm.evaluation.trial import Bridge, Trial
+from crossrec_llm.evaluation.verdict import RULES, decide, too_little
+
+
+def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=()):
+    """`ahead`: (value, low, high) over popularity, neighbours, text; `ndcg` of the same."""
+    names = ("popularity", "neighbours", "text")
+    systems = {name: {"ndcg@10": Interval(v, v, v)} for name, v in zip(names, ndcg, strict=True)}
+    return Trial(
+        protocol="warm",
+        users=users,
+        items=500,
+        events=5000,
+        systems=systems,
+        ahead={name: Interval(*values) for name, values in zip(names, ahead, strict=True)},
+        bridges=tuple(bridges),
+        controls={},
+        notes=(),
+        seconds={},
+    )
+
+
+WINS, LOSES, UNSURE = (0.02, 0.01, 0.03), (-0.01, -0.02, 0.001), (0.01, -0.01, 0.03)
+
+
+def test_ahead_of_all_three_is_a_yes_with_its_interval():
+    verdict = decide(trial([WINS, WINS, WINS]))
+    assert verdict.answer == "together"
+    assert not verdict.is_no
+    assert "item neighbours, by +0.020 (+0.010 to +0.030) NDCG@10 (+20%)" in verdict.words
+    assert len(verdict.reasons) == 3
+
+
+@pytest.mark.parametrize(
+    ("ahead", "ndcg", "answer", "is_no"),
+    [
+        ([WINS, LOSES, WINS], (0.02, 0.10, 0.08), "neighbours", True),
+        ([LOSES, LOSES, LOSES], (0.12, 0.10, 0.08), "popularity", True),
+        ([WINS, WINS, LOSES], (0.02, 0.08, 0.10), "text", False),
+        ([WINS, LOSES, LOSES], (0.02, 0.08, 0.10), "text", False),
+        ([WINS, UNSURE, WINS], (0.02, 0.10, 0.08), "open", False),
+        ([UNSURE, UNSURE, UNSURE], (0.02, 0.01, 0.01), "open", False),
+    ],
+)
+def test_rules(ahead, ndcg, answer, is_no):
+    verdict = decide(trial(ahead, ndcg=ndcg))
+    assert (verdict.answer, verdict.is_no) == (answer, is_no)
+
+
+def test_a_lead_below_a_tenth_is_none():
+    assert decide(trial([WINS, (0.004, -0.001, 0.009), WINS])).answer == "neighbours"
+    assert decide(trial([WINS, (0.004, -0.001, 0.011), WINS])).answer == "open"
+
+
+def test_an_open_verdict_says_how_many_people_would_tell():
+    """Half the interval is twice the difference, so four times the people."""
+    verdict = decide(trial([WINS, (0.01, -0.01, 0.03), WINS]))
+    assert "about 4,000 would tell" in verdict.words
+    verdict = decide(trial([WINS, (-0.001, -0.02, 0.02), WINS]))
+    assert "no number of people" in verdict.words
+
+
+def test_few_people_say_nothing():
+    verdict = decide(trial([WINS, WINS, WINS], users=99))
+    assert verdict.answer == "open"
+    assert "99 people can be asked, and at least 100 are needed" in verdict.words
+    assert too_little("nobody has 3 items").answer == "open"
+
+
+@pytest.mark.parametrize(
+    ("low", "popular", "users", "credible"),
+    [
+        (0.05, 0.02, 30, "yes"),
+        (0.01, 0.02, 30, "open"),
+        (0.01, 0.02, 100, "no"),
+        (0.01, 0.0, 100, "no"),  # not above chance
+    ],
+)
+def test_bridges(low, popular, users, credible):
+    level = Interval(popular, popular, popular)
+    bridge = Bridge(
+        "A", "B", users, {"system": Interval(0.08, low, 0.1), "popularity": level}, 0.02
+    )
+    (found,) = decide(trial([WINS, WINS, WINS], bridges=[bridge])).bridges
+    assert found.credible == credible
+    assert ("no credible bridge" in found.words) == (credible == "no")
+
+
+def test_the_rules_name_their_numbers():
+    assert "Fewer than 100 people" in RULES
+    assert "10%" in RULES
