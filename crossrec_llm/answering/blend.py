@@ -60,8 +60,8 @@ class BlendOptions:
     )
     cross: Situation = field(
         default_factory=lambda: Situation(
-            {"ease": 1.0, "neighbours": 1.0, "late_interaction": 0.7, "popularity": 0.3},
-            ("ease", "neighbours", "late_interaction", "popularity"),
+            {"als": 1.0, "ease": 0.5, "graph": 0.5, "transport": 0.3, "late_interaction": 0.3},
+            ("als", "ease", "transport", "popularity"),
         )
     )
     like: Situation = field(

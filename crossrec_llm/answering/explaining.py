@@ -19,13 +19,13 @@ WORDS = {
     "imputed": ("people who took “{}” took what reads like it", ""),
     "graph": ("goes with “{}” in what people take and in how it reads", ""),
     "taste": ("of a taste with “{}”", ""),
-    "transport": ("reads like what people who took “{}” also took", ""),
+    "transport": ("reads like “{}”, or like what people took with it", ""),
     "trending": ("", "trending{}"),
     "asked": ("", "matches “{}”"),
     "popular": ("", "popular{}"),
     "fill": ("", "fills the list: nothing in particular speaks for it"),
 }
-_OF_BEHAVIOUR = ("neighbours", "transitions")
+_OF_BEHAVIOUR = ("neighbours", "transitions", "graph")
 
 
 def reasons(

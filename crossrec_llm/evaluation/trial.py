@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from crossrec_llm.errors import DataError
 from crossrec_llm.evaluation.clock import no_clock
-from crossrec_llm.evaluation.measures import Interval
+from crossrec_llm.evaluation.measures import Interval, bootstrap
 from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
 from crossrec_llm.evaluation.protocols import Split, split
 from crossrec_llm.evaluation.slices import Asked
@@ -69,6 +69,7 @@ class Trial:
     users : people asked; items, events : what was measured on.
     systems : recall@10 and ndcg@10 of each.
     ahead : of each of ALONE, the blend's ndcg@10 minus its, paired.
+    over_popularity : ndcg@10 of the others of ALONE minus popularity's, paired.
     controls : recall that a sound measurement must fall to.
     """
 
@@ -78,6 +79,7 @@ class Trial:
     events: int
     systems: Mapping[str, Mapping[str, Interval]]
     ahead: Mapping[str, Interval]
+    over_popularity: Mapping[str, Interval]
     bridges: tuple[Bridge, ...]
     controls: Mapping[str, float | None]
     notes: tuple[str, ...]
@@ -147,6 +149,7 @@ def try_out(
     measuring = Measuring(data, parts, K, seed, progress)
     found = measuring.run(chosen_baselines(parts.protocol, ALONE))
     wanted = (f"recall@{K}", f"ndcg@{K}")
+    ndcg = {name: columns[f"ndcg@{K}"] for name, columns in measuring.columns.items()}
     every = {BLEND: found.system, **found.baselines}
     return Trial(
         protocol=parts.protocol,
@@ -161,6 +164,9 @@ def try_out(
             name: apart
             for name, measures in found.ahead.items()
             if (apart := measures[f"ndcg@{K}"]) is not None
+        },
+        over_popularity={
+            name: bootstrap(ndcg[name] - ndcg["popularity"], seed=seed) for name in ALONE[1:]
         },
         bridges=_bridges(measuring, seed),
         controls=found.controls,

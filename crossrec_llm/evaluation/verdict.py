@@ -21,9 +21,10 @@ popularity, item neighbours, meaning alone, and the full blend.
 2. The blend is ahead of another when the 95 % interval of the paired difference lies above 0. It is
    not ahead when the whole interval lies below {MATTERS:.0%} of the other's NDCG; else it is open.
 3. Ahead of all three: yes, meaning and behaviour together.
-4. Else the best of those that it is not ahead of is the advice: "use popularity" and "use item
-   neighbours" are a no; "meaning alone" says that the log adds nothing yet. If it is open whether
-   the blend is ahead of that one, the verdict is open too, and says how many people would tell.
+4. Else the best of those that it is not ahead of is the advice, or popularity where that one is
+   not ahead of popularity either: "use popularity" and "use item neighbours" are a no; "meaning
+   alone" says that the log adds nothing yet. If it is open whether the blend is ahead of that one,
+   the verdict is open too, and says how many people would tell.
 5. A bridge from one category to another is credible when the interval of the blend's recall@{K}
    there lies above popularity's recall and above chance; it has no credible base when it does not
    and {LEAST_CASES} people or more were asked; with fewer it is open."""
@@ -95,6 +96,8 @@ def decide(trial: Trial) -> Verdict:
         )
         return Verdict("together", words, reasons, bridges)
     rival = max(behind, key=lambda name: _ndcg(trial, name))
+    if "popularity" in behind and rival in trial.over_popularity:
+        rival = rival if _ends(trial.over_popularity[rival])[1] > 0 else "popularity"
     if states[rival] == "not ahead":
         return Verdict(_answer(rival), _SIMPLER[rival], reasons, bridges)
     words = (

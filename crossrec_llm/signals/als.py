@@ -34,7 +34,7 @@ class AlsOptions:
     alpha: Annotated[float, Gt(0)] = 10.0
     passes: Annotated[int, Ge(1)] = 15
     seed: int = 0
-    decay: Annotated[float, Gt(0), Le(1)] = 0.9
+    decay: Annotated[float, Gt(0), Le(1)] = 1.0
     last: Annotated[int, Ge(1)] = 50
 
 

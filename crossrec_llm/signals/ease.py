@@ -46,7 +46,7 @@ class EaseOptions:
     text: Annotated[float, Gt(0)] = 10.0
     power: Annotated[float, Ge(0), Le(1)] = 1.0
     exact_below: Annotated[int, Ge(0)] = 8_000
-    rank: Annotated[int, Ge(1)] = 300
+    rank: Annotated[int, Ge(1)] = 200
     max_items: Annotated[int, Ge(0)] = 100_000
     keep: Annotated[int, Ge(1)] = 300
     decay: Annotated[float, Gt(0), Le(1)] = 0.8

@@ -28,7 +28,7 @@ class GraphOptions:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     hops: Annotated[int, Ge(1)] = 3
     power: Annotated[float, Ge(0), Le(1)] = 1.0
-    decay: Annotated[float, Gt(0), Le(1)] = 0.7
+    decay: Annotated[float, Gt(0), Le(1)] = 0.8
     last: Annotated[int, Ge(1)] = 50
     dislike: Annotated[float, Ge(0)] = 0.3
 

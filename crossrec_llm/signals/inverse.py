@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-_SWEEPS = 8
+_SWEEPS = 4
 _DEGREE = 2
 
 
@@ -74,14 +74,17 @@ class SpectralInverse:
 
     Attributes
     ----------
-    error : largest relative error of p on [0, w_rank].
+    error : largest relative error of p on [0, w_rank], and of what p and its correction leave of
+        each other in float32 at the largest eigenvalue.
     """
 
     def __init__(
         self, gram: Any, texts: np.ndarray, beta: float, ridge: float, rank: int, seed: int = 0
     ) -> None:
         values, vectors = _largest(gram, min(rank, gram.shape[0]), seed)
-        polynomial, self.error = _fit_polynomial(float(values[-1]), ridge)
+        polynomial, error = _fit_polynomial(float(values[-1]), ridge)
+        cancelled = float(np.abs(polynomial(values[0]))) * ridge * np.finfo(np.float32).eps
+        self.error = max(error, cancelled)
         weights = (1 / (values + ridge) - polynomial(values)).astype(np.float32)
         c0, c1, c2 = (np.float32(c) for c in polynomial.coef)
 

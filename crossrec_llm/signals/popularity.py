@@ -13,9 +13,9 @@ from annotated_types import Gt
 from crossrec_llm.records import STRICT, Query
 from crossrec_llm.signals.base import first_allowed, read_arrays, write_arrays
 from crossrec_llm.tables import Histories
+from crossrec_llm.tables.events import REAL_TIME
 
 _DAY = 86_400
-_REAL_TIME = 315_532_800  # 1980: smaller timestamps are positions in a history, not times
 
 
 class Popularity:
@@ -69,7 +69,7 @@ def comparable_times(histories: Histories) -> bool:
     if not len(known) or 2 * len(known) < len(histories.timestamps):
         return False
     low, high = np.quantile(known, (0.01, 0.99))
-    return bool(low >= _REAL_TIME and high - low > _DAY)
+    return bool(low >= REAL_TIME and high - low > _DAY)
 
 
 @dataclass(frozen=True)

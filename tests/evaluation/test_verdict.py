@@ -7,8 +7,11 @@ from crossrec_llm.evaluation.trial import Bridge, Trial
 from crossrec_llm.evaluation.verdict import RULES, decide, too_little
 
 
-def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=()):
-    """`ahead`: (value, low, high) over popularity, neighbours, text; `ndcg` of the same."""
+def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=(), over=(0.05, 0.05)):
+    """`ahead`: (value, low, high) over popularity, neighbours, text; `ndcg` of the same.
+
+    `over`: the low ends of neighbours and text minus popularity.
+    """
     names = ("popularity", "neighbours", "text")
     systems = {name: {"ndcg@10": Interval(v, v, v)} for name, v in zip(names, ndcg, strict=True)}
     return Trial(
@@ -18,6 +21,10 @@ def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=()):
         events=5000,
         systems=systems,
         ahead={name: Interval(*values) for name, values in zip(names, ahead, strict=True)},
+        over_popularity={
+            name: Interval(low + 0.01, low, low + 0.02)
+            for name, low in zip(names[1:], over, strict=True)
+        },
         bridges=tuple(bridges),
         controls={},
         notes=(),
@@ -50,6 +57,12 @@ def test_ahead_of_all_three_is_a_yes_with_its_interval():
 def test_rules(ahead, ndcg, answer, is_no):
     verdict = decide(trial(ahead, ndcg=ndcg))
     assert (verdict.answer, verdict.is_no) == (answer, is_no)
+
+
+def test_popularity_where_neighbours_do_no_better():
+    even = {"ndcg": (0.035, 0.036, 0.004)}
+    assert decide(trial([LOSES, LOSES, WINS], **even, over=(-0.001, -0.03))).answer == "popularity"
+    assert decide(trial([LOSES, LOSES, WINS], **even, over=(0.0005, -0.03))).answer == "neighbours"
 
 
 def test_a_lead_below_a_tenth_is_none():
