@@ -47,12 +47,12 @@ class BlendOptions:
     user: Situation = field(
         default_factory=lambda: Situation(
             {
-                "ease": 0.7,
-                "neighbours": 0.2,
+                "ease": 0.5,
+                "neighbours": 0.15,
                 "transitions": 0.5,
-                "graph": 0.6,
-                "als": 0.9,
-                "text": 1.0,
+                "graph": 0.9,
+                "als": 0.7,
+                "text": 0.6,
                 "popularity": 0.2,
             },
             ("ease", "transitions", "als", "text", "popularity"),

@@ -41,7 +41,10 @@ class Output:
 
     def set_up(self) -> None:
         level = logging.INFO if self.verbose else logging.ERROR if self.quiet else logging.WARNING
-        logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+        # On the handler too: some packages give their own loggers a level.
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setLevel(level)
+        logging.basicConfig(level=level, format="%(name)s: %(message)s", handlers=[handler])
         if not self.verbose:
             for noisy in ("sentence_transformers", "transformers", "chromadb", "httpx"):
                 logging.getLogger(noisy).setLevel(logging.ERROR)

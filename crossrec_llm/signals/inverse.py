@@ -83,8 +83,8 @@ class SpectralInverse:
     ) -> None:
         values, vectors = _largest(gram, min(rank, gram.shape[0]), seed)
         polynomial, error = _fit_polynomial(float(values[-1]), ridge)
-        cancelled = float(np.abs(polynomial(values[0]))) * ridge * np.finfo(np.float32).eps
-        self.error = max(error, cancelled)
+        cancelled = abs(float(polynomial(values[0]))) * ridge * float(np.finfo(np.float32).eps)
+        self.error: float = max(error, cancelled)
         weights = (1 / (values + ridge) - polynomial(values)).astype(np.float32)
         c0, c1, c2 = (np.float32(c) for c in polynomial.coef)
 
