@@ -121,5 +121,5 @@ def _strongest(inverse: Inverse, keep: int) -> Iterator[tuple[np.ndarray, np.nda
         block = inverse.rows(start, stop)
         block *= scale
         block[np.arange(stop - start), np.arange(start, stop)] = -np.inf
-        places = np.argpartition(block, n - keep, axis=1)[:, n - keep :]
+        places = np.argpartition(block, min(n - keep, n - 1), axis=1)[:, n - keep :]
         yield from zip(places, np.take_along_axis(block, places, axis=1), strict=True)

@@ -12,7 +12,7 @@ from crossrec_llm.records import STRICT
 from crossrec_llm.signals.item_to_item import ItemToItem
 from crossrec_llm.store import ExactSearch
 
-_BLOCK = 1024  # rows that are filled in at once
+_CELLS = 16_000_000  # entries of a product that are held at once: 64 MB
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,17 @@ def impute(
 
     if not (cold.any() and not cold.all() and len(matrix.values) and options.rho):
         return matrix
-    n = len(matrix)
+    n, new = len(matrix), np.flatnonzero(cold)
     fitted = sp.csr_matrix((matrix.values, matrix.columns, matrix.indptr), shape=(n, n))
     means = _means(cold, vectors, options.neighbours)
-    longest = int(np.diff(matrix.indptr).max())
-    blocks = [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
     # Rows of cold items first: they get columns of cold items as well.
-    rows = sp.vstack([fitted[part] + _cut(means[part] @ fitted, longest) for part in blocks])
-    rows = rows.tocsr()
+    longest = int(np.diff(matrix.indptr).max())
+    to_all = sp.csr_matrix(
+        (np.ones(len(new), np.float32), (new, np.arange(len(new)))), (n, len(new))
+    )
+    rows = (fitted + to_all @ _strongest(means, fitted, longest)).tocsr()
     own = sp.diags_array(options.own * rows.max(axis=1).toarray().ravel())
-    bent = (rows + own).tocsr()
-    filled = sp.vstack([_cut(bent[part] @ means.T, options.keep) for part in blocks]).tocsr()
+    filled = _strongest((rows + own).tocsr(), means.T.tocsr(), options.keep) @ to_all.T
     spread = np.sqrt(np.mean(filled.data**2)) if filled.nnz else 1.0
     scale = options.rho * np.sqrt(np.mean(matrix.values**2)) / spread
     joined = (rows + filled * np.float32(scale)).tocsr()
@@ -79,25 +79,30 @@ def impute(
 
 
 def _means(cold: np.ndarray, vectors: np.ndarray, neighbours: int) -> Any:
-    """(n, n) float32 csr: a_ij in the rows of cold items i; the others are empty."""
+    """(n_cold, n) float32 csr: a_ij of each cold item i."""
     import scipy.sparse as sp
 
-    n = len(cold)
     new, warm = np.flatnonzero(cold), np.flatnonzero(~cold)
     found, cosines = ExactSearch(vectors[warm]).nearest(vectors[new], neighbours)
     near = np.where(found >= 0, np.maximum(cosines, 0), 0) ** 3
     near = near / np.maximum(near.sum(axis=1, keepdims=True), np.float32(1e-12))
-    at = np.repeat(new, found.shape[1]), warm[found].reshape(-1)
-    return sp.csr_matrix((near.reshape(-1), at), shape=(n, n), dtype=np.float32)
+    at = np.repeat(np.arange(len(new)), found.shape[1]), warm[found].reshape(-1)
+    return sp.csr_matrix((near.reshape(-1), at), shape=(len(new), len(cold)), dtype=np.float32)
 
 
-def _cut(rows: Any, keep: int) -> Any:
-    """A csr matrix with the `keep` highest positive entries of each row, ties by column."""
+def _strongest(left: Any, right: Any, keep: int) -> Any:
+    """The product of two csr matrices with the `keep` highest positive entries of each row."""
     import scipy.sparse as sp
 
-    owners = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-    order = np.lexsort((rows.indices, -rows.data, owners))
-    place = np.arange(len(order)) - rows.indptr[owners[order]]
-    kept = order[(place < keep) & (rows.data[order] > 0)]
-    at = owners[kept], rows.indices[kept]
-    return sp.csr_matrix((rows.data[kept], at), shape=rows.shape, dtype=np.float32)
+    width = right.shape[1]
+    keep = min(keep, width)
+    step = max(1, _CELLS // width)
+    parts = []
+    for start in range(0, left.shape[0], step):
+        block = (left[start : start + step] @ right).toarray()
+        places = np.argpartition(block, width - keep, axis=1)[:, width - keep :]
+        values = np.take_along_axis(block, places, axis=1)
+        owners, at = np.nonzero(values > 0)
+        entries = values[owners, at], (owners, places[owners, at])
+        parts.append(sp.csr_matrix(entries, shape=block.shape, dtype=np.float32))
+    return sp.vstack(parts).tocsr()

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from crossrec_llm.answering import Situation, SituationName, Tuned, TunedBlend
 from crossrec_llm.answering.blend import BlendOptions
+from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import Templates
 from crossrec_llm.recipe import Recipe
@@ -24,7 +25,8 @@ from crossrec_llm.training.weights import K, fit_weights
 
 logger = logging.getLogger(__name__)
 
-# Signals that each situation may be made of.
+# Signals that each situation may be made of. Not trending: it knows the time after the items that
+# are hidden here, and would look better than it can be when the future is really unknown.
 CHOICES: dict[SituationName, tuple[str, ...]] = {
     "user": (
         "ease",
@@ -35,7 +37,6 @@ CHOICES: dict[SituationName, tuple[str, ...]] = {
         "text",
         "late_interaction",
         "popularity",
-        "trending",
     ),
     "cross": (
         "ease",
@@ -45,11 +46,11 @@ CHOICES: dict[SituationName, tuple[str, ...]] = {
         "transport",
         "late_interaction",
         "popularity",
-        "trending",
     ),
 }
 _HEADS: dict[SituationName, int] = {"user": 100, "cross": 200}
 _LEAST_CASES = 200
+_SET = "set by the recipe"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class TuneOptions:
     n_user: int = 4000
     n_cross: int = 2000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for people in (self.n_user, self.n_cross):
+            if people < 0:
+                raise QueryError(f"something can be hidden of 0 or more people, not of {people}")
 
 
 THOROUGH = TuneOptions(n_user=20_000, n_cross=10_000)
@@ -110,8 +116,8 @@ def fit_blend(
     cases: dict[SituationName, list[HeldOut]] = {"user": held.user, "cross": held.cross}
     left_out: dict[str, str] = {}
     for name, asked in list(cases.items()):
-        if getattr(recipe.blend, name) != getattr(BlendOptions(), name):
-            left_out[name] = "set by the recipe"
+        if _is_set(recipe, name):
+            left_out[name] = _SET
         elif len(asked) < _LEAST_CASES:
             left_out[name] = f"{len(asked)} people to fit it on, at least {_LEAST_CASES} needed"
     situations: dict[str, Tuned] = {}
@@ -128,6 +134,32 @@ def fit_blend(
             else:
                 situations[name] = tuned
     return TunedBlend(situations, left_out)
+
+
+def taken_over(tuned: TunedBlend, recipe: Recipe) -> TunedBlend | None:
+    """What a fit on the same parts would give by another recipe; None where that has to be fitted.
+
+    A recipe that does not tune has nothing fitted, and one that sets a situation leaves it alone.
+    """
+    if not recipe.blend.tune:
+        return TunedBlend()
+    looked_at = {**tuned.situations, **tuned.left_out}
+    situations: dict[str, Tuned] = {}
+    left_out: dict[str, str] = {}
+    for name in CHOICES:
+        if _is_set(recipe, name):
+            left_out[name] = _SET
+        elif looked_at.get(name, _SET) == _SET:
+            return None
+        elif name in tuned.situations:
+            situations[name] = tuned.situations[name]
+        else:
+            left_out[name] = tuned.left_out[name]
+    return TunedBlend(situations, left_out)
+
+
+def _is_set(recipe: Recipe, name: SituationName) -> bool:
+    return bool(getattr(recipe.blend, name) != getattr(BlendOptions(), name))
 
 
 def _fit_situation(
