@@ -36,7 +36,7 @@ from crossrec_llm.tables import (
     fingerprint_inputs,
     read_tables,
 )
-from crossrec_llm.training import THOROUGH, TuneOptions, fit_blend
+from crossrec_llm.training import THOROUGH, TuneOptions, fit_blend, taken_over
 
 # A generation goes live only if its items find themselves: all of them up to this many, else a
 # sample drawn with a fixed seed.
@@ -119,11 +119,12 @@ def build(
     with IndexWriter.open(index) as writer:
         if writer.active is not None and _is_current(writer, writer.active, parts, recipe):
             return _done_already(index, writer.active, clock, unchanged=True)
-        if writer.active is not None and _answers_otherwise(writer, writer.active, parts, recipe):
-            clock.step("publish")
-            active = Generation.load(writer.active).asked_by(recipe)
-            published = _republish(writer, writer.active, active, parts)
-            return _done_already(index, published, clock, unchanged=False)
+        if writer.active is not None:
+            changed = _answering_otherwise(writer, writer.active, parts, recipe)
+            if changed is not None:
+                clock.step("publish")
+                published = _republish(writer, writer.active, changed, parts)
+                return _done_already(index, published, clock, unchanged=False)
         clock.step("read")
         tables = read_tables(
             items,
@@ -255,14 +256,19 @@ def _is_current(
     return counts == [items, items, users]
 
 
-def _answers_otherwise(
+def _answering_otherwise(
     writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], recipe: Recipe
-) -> bool:
-    """Whether only settings differ that need no fit, and all of the generation is still there."""
+) -> Generation | None:
+    """The active generation asked by another recipe; None where more than that has to be done.
+
+    That is where other settings differ, a blend has to be fitted, or a file is damaged.
+    """
     same = {**parts, "recipe": active.parts.get("recipe"), "records": writer.ledger.content}
     if active.parts != same or damage(active):
-        return False
-    return not recipe.blend.tune or Generation.load(active).recipe.blend == recipe.blend
+        return None
+    built = Generation.load(active)
+    tuned = taken_over(built.tuned, recipe)
+    return None if tuned is None else built.asked_by(recipe).blended_by(tuned)
 
 
 def _republish(
@@ -273,18 +279,21 @@ def _republish(
     Chroma's folder is copied; a server's collections are filled again.
     """
     recipe = changed.recipe
-    draft = writer.begin({**parts, "records": old.parts["records"]})
-    templates = Templates.load(
-        old.folder / "prompts", TemplateOptions(history_items=recipe.templates.history_items)
-    )
-    changed.save(draft.folder, templates)
     items, events = writer.ledger.items(), writer.ledger.events()
+    # Not the old digest: tables of equal content need not have equal bytes (what lies under nulls).
+    draft = writer.begin({**parts, "records": content_digest(items, events)})
+    names = TemplateOptions(history_items=recipe.templates.history_items)
+    # Only texts that are made anew need the model's tokens.
+    tokens = Encoder(recipe.encoder).tokens if recipe.store.url else None
+    templates = Templates.load(old.folder / "prompts", names, tokens=tokens)
+    changed.save(draft.folder, templates)
     if recipe.store.url:
         texts = templates.item_texts(changed.catalogue)
         records = [changed.catalogue.item(row) for row in range(len(changed.catalogue))]
         told = _told(changed, events, templates, records)
         with open_chroma(recipe, draft) as chroma:
             _fill(chroma, changed, records, texts, told, None)
+            _require_reachable(chroma, changed)
     else:
         shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
     published = writer.publish(draft, old.counts, items, events)

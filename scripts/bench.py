@@ -53,10 +53,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where the data lies, and a folder to work in."""
+    """Where the data lies, a folder to work in, and which data sets are wanted (none = all)."""
 
     data: Path
     work: Path
+    only: tuple[str, ...] = ()
 
     def files(self, name: str) -> tuple[Path, Path]:
         folder = self.data / name
@@ -255,6 +256,27 @@ def bench_parity(setting: Setting) -> Figures:
     return bars, {"users": len(users), "seed": SEED}
 
 
+def bench_relevance(setting: Setting) -> Figures:
+    """Every figure of docs/evaluation.md: hours for all of it, --only DATA for a part."""
+    import relevance
+
+    files: dict[str, tuple[Path, ...]] = {}
+    for trial in relevance.TRIALS:
+        folder = setting.data / trial.data
+        if setting.only and trial.data not in setting.only:
+            continue
+        if not (folder / "items.parquet").exists():
+            print(f"{folder} holds no items.parquet: left out", file=sys.stderr)
+            continue
+        others = ("queries.tsv", "qrels.txt") if trial.protocol == "search" else None
+        names = others or ("interactions.parquet",)
+        files[trial.data] = (folder / "items.parquet", *(folder / name for name in names))
+    least, most, figures = relevance.measure(files, setting.work)
+    bars = {name: Bar(value, bar) for name, (value, bar) in least.items()}
+    bars |= {name: Bar(value, bar, most=True) for name, (value, bar) in most.items()}
+    return bars, figures
+
+
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
 
@@ -298,9 +320,10 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHES)
     parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument("--only", action="append", default=[], help="relevance: a data set")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crossrec-bench-") as work:
-        bars, figures = BENCHES[given.name](Setting(given.data, Path(work)))
+        bars, figures = BENCHES[given.name](Setting(given.data, Path(work), tuple(given.only)))
     if given.json:
         document = {
             "bars": {

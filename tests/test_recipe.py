@@ -108,6 +108,26 @@ def test_json_gives_the_same_recipe_back():
     assert recipe.fingerprint != Recipe().fingerprint
 
 
+@pytest.mark.parametrize(
+    ("changed", "refits"),
+    [
+        ({"answering": {"diversity": 0.4}}, False),
+        ({"search": {"exact_below": 7}}, False),
+        ({"blend": {"tune": False}}, False),
+        ({"blend": {"user": {"weights": {"text": 1}}}}, False),
+        ({"histories": {"event_weights": {"view": 0.5}}}, True),
+        ({"signals": {"text": {"decay": 0.5}}}, True),
+        ({"space": {"power": 0.25}}, True),
+        ({"store": {"url": "http://127.0.0.1:8000"}}, True),
+    ],
+)
+def test_what_only_says_how_to_answer_is_no_matter_of_the_parts(changed, refits):
+    recipe = Recipe.from_dict(changed)
+    assert recipe.fingerprint != Recipe().fingerprint
+    assert (recipe.parts_fingerprint != Recipe().parts_fingerprint) == refits
+    assert Recipe.from_json(recipe.to_json()).parts_fingerprint == recipe.parts_fingerprint
+
+
 def test_every_option_is_documented():
     """Each field of each Options dataclass has its line in the docstring."""
 

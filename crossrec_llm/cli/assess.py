@@ -11,10 +11,10 @@ from crossrec_llm.cli.build import InteractionFiles, ItemFiles, RecipeName
 from crossrec_llm.cli.options import Output, command
 
 if TYPE_CHECKING:
-    from crossrec_llm.evaluation.assess import Assessment
-    from crossrec_llm.evaluation.findings import Finding
-    from crossrec_llm.evaluation.overlap import Overlap
-    from crossrec_llm.evaluation.trial import Trial
+    from crossrec_llm.assessing.assess import Assessment
+    from crossrec_llm.assessing.findings import Finding
+    from crossrec_llm.assessing.overlap import Overlap
+    from crossrec_llm.assessing.trial import Trial
 
 _COLOURS = {"ok": "green", "look": "yellow", "bad": "red"}
 _SYSTEMS = {
@@ -56,7 +56,7 @@ def assess(
     Looks at texts, overlap and leakage, and measures popularity, item neighbours, meaning alone and
     the full blend on a sample. Exit code 1 when the verdict is no, or when a leak was found.
     """
-    from crossrec_llm.evaluation.assess import assess
+    from crossrec_llm.assessing.assess import assess
 
     with show.progress(output.quiet or output.json) as progress:
         found = assess(

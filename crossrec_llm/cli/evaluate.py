@@ -58,6 +58,9 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Only this baseline beside the system; repeatable. [default: all]"),
     ] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Fit the blend as `tune` does, not as `build` does.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(help="Folder for a page with plots, and evaluation.json.")
     ] = None,
@@ -88,6 +91,7 @@ def evaluate(
             queries=queries,
             qrels=qrels,
             only=only or (),
+            thorough=thorough,
             progress=progress,
         )
     page = _report(found.to_dict(), report) if report else None

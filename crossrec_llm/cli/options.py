@@ -69,10 +69,13 @@ class Narrow:
 
     k: Annotated[int, typer.Option("-k", help="Length of the list.")] = 10
     category: Annotated[
-        list[str], typer.Option(help="Only under this path (“Electronics > Audio”); repeatable.")
+        list[str],
+        typer.Option(
+            help="Only under this path (“Electronics > Audio”); repeatable.", show_default=False
+        ),
     ] = dataclasses.field(default_factory=list)
     not_category: Annotated[
-        list[str], typer.Option(help="Nothing under this path; repeatable.")
+        list[str], typer.Option(help="Nothing under this path; repeatable.", show_default=False)
     ] = dataclasses.field(default_factory=list)
     cross: Annotated[
         Cross, typer.Option(help="Only outside the home categories, none of it, or any.")
@@ -85,15 +88,15 @@ class Narrow:
     ] = None
     price_min: Annotated[float | None, typer.Option(help="Lowest price, inclusive.")] = None
     price_max: Annotated[float | None, typer.Option(help="Highest price, inclusive.")] = None
-    brand: Annotated[list[str], typer.Option(help="Only this brand; repeatable.")] = (
-        dataclasses.field(default_factory=list)
-    )
+    brand: Annotated[
+        list[str], typer.Option(help="Only this brand; repeatable.", show_default=False)
+    ] = dataclasses.field(default_factory=list)
     available: Annotated[bool, typer.Option("--available", help="Only what can be had now.")] = (
         False
     )
-    exclude: Annotated[list[str], typer.Option(help="Not this item id; repeatable.")] = (
-        dataclasses.field(default_factory=list)
-    )
+    exclude: Annotated[
+        list[str], typer.Option(help="Not this item id; repeatable.", show_default=False)
+    ] = dataclasses.field(default_factory=list)
     include_seen: Annotated[
         bool, typer.Option("--include-seen", help="Items of the history may come again.")
     ] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
 from crossrec_llm.tables import Catalogue, near_matches
-from crossrec_llm.training import fit
+from crossrec_llm.training import TuneOptions, fit
 
 CASE_CUTOFFS = (1, 3, 5, 10, 20)
 SEARCH_DEPTH = 100
@@ -43,6 +43,7 @@ class Data:
     events : the whole log (EVENTS_SCHEMA).
     served : answers over all of it, for questions that need nothing hidden.
     prompts : the templates that made the texts; None where `served` knows them.
+    tuning : how much work goes into the blend.
     """
 
     recipe: Recipe
@@ -51,6 +52,7 @@ class Data:
     events: pa.Table
     served: Recommender | None = None
     prompts: Templates | None = None
+    tuning: TuneOptions = field(default_factory=TuneOptions)
 
 
 def chosen_baselines(protocol: str | None, only: Sequence[str]) -> dict[str, Fit]:
@@ -126,6 +128,7 @@ class Measuring:
                 data.raw,
                 self.parts.events,
                 data.prompts,
+                options=data.tuning,
                 progress=self.progress,
             )
         )

@@ -22,6 +22,7 @@ from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.store import Index
 from crossrec_llm.tables import Inputs, near_matches, read_tables
+from crossrec_llm.training import THOROUGH
 
 
 def evaluate(
@@ -40,6 +41,7 @@ def evaluate(
     queries: str | Path | None = None,
     qrels: str | Path | None = None,
     only: Sequence[str] = (),
+    thorough: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Fit anew without what the protocol hides, and ask for it.
@@ -56,6 +58,8 @@ def evaluate(
     queries, qrels : files of the protocol "search".
     only : names of the baselines to run beside the system; "system" alone runs none.
 
+    thorough : fit the blend as `tune` does, not as `build` does.
+
     Raises
     ------
     DataError : the records are not enough for the protocol.
@@ -64,6 +68,8 @@ def evaluate(
     _check(protocol, k, users)
     baselines = chosen_baselines(protocol, only)
     data = _from_index(index) if items is None else _from_files(items, interactions, recipe)
+    if thorough:
+        data = replace(data, tuning=THOROUGH)
     notes: list[str] = []
     if protocol is None:
         problem = no_clock(data.events)

@@ -1,6 +1,6 @@
 """What is learned about answering, on items that were hidden from everything else."""
 
-from crossrec_llm.training.blending import THOROUGH, TuneOptions, fit, fit_blend
+from crossrec_llm.training.blending import THOROUGH, TuneOptions, fit, fit_blend, taken_over
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, Holdout, hold_out
 from crossrec_llm.training.trees import fit_trees
@@ -17,4 +17,5 @@ __all__ = [
     "fit_trees",
     "fit_weights",
     "hold_out",
+    "taken_over",
 ]

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from crossrec_llm.evaluation.quality import near_pairs, text_groups, text_quality
+from crossrec_llm.assessing.quality import near_pairs, text_groups, text_quality
 from crossrec_llm.tables import Suspicion
 from tests.small import catalogue_of
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from crossrec_llm.assessing.assess import assess
 from crossrec_llm.errors import DataError, QueryError
-from crossrec_llm.evaluation.assess import assess
 from crossrec_llm.evaluation.measuring import Data
 from tests import shop
 
@@ -36,7 +36,7 @@ def _no_model(monkeypatch):
         raw = hashed(sample.catalogue.table["title"].to_pylist())
         return Data(recipe, sample.catalogue, raw, sample.events)
 
-    monkeypatch.setattr(sys.modules["crossrec_llm.evaluation.assess"], "_encoded", encoded)
+    monkeypatch.setattr(sys.modules["crossrec_llm.assessing.assess"], "_encoded", encoded)
 
 
 def items_of(*titles, category="A"):

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from crossrec_llm.evaluation.leakage import held_out, leakage
+from crossrec_llm.assessing.leakage import held_out, leakage
 from crossrec_llm.tables import EVENTS_SCHEMA, Histories, HistoryOptions
 from tests.small import N_ITEMS, plain_catalogue
 

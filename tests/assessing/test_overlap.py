@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crossrec_llm.evaluation.overlap import overlap
+from crossrec_llm.assessing.overlap import overlap
 from tests.small import histories_of, plain_catalogue
 
 CATALOGUE = plain_catalogue()  # even rows in A, odd ones in B

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from crossrec_llm.evaluation.trial import draw
+from crossrec_llm.assessing.trial import draw
 from tests.small import events_of, plain_catalogue
 
 CATALOGUE = plain_catalogue(400)

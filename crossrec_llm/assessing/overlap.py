@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from crossrec_llm.evaluation.findings import Finding, Grade, found, part
+from crossrec_llm.assessing.findings import Finding, Grade, found, part
 from crossrec_llm.tables import Catalogue, Histories
 
 TOP = 8  # categories that are compared, those with most people

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from crossrec_llm.assessing.findings import Finding, counted, found, part, shown
 from crossrec_llm.evaluation.clock import no_clock
-from crossrec_llm.evaluation.findings import Finding, counted, found, part, shown
 from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.tables.events import REAL_TIME
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from crossrec_llm.assessing.trial import Bridge, Trial
+from crossrec_llm.assessing.verdict import RULES, decide, too_little
 from crossrec_llm.evaluation.measures import Interval
-from crossrec_llm.evaluation.trial import Bridge, Trial
-from crossrec_llm.evaluation.verdict import RULES, decide, too_little
 
 
 def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=(), over=(0.05, 0.05)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from crossrec_llm.assessing.trial import ALONE, BLEND, LEAST_CASES, Bridge, K, Trial
 from crossrec_llm.evaluation.measures import Interval
-from crossrec_llm.evaluation.trial import ALONE, BLEND, LEAST_CASES, Bridge, K, Trial
 
 Answer = Literal["together", "text", "neighbours", "popularity", "open"]
 

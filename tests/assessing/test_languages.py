@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from crossrec_llm.evaluation.languages import knows, language
+from crossrec_llm.assessing.languages import knows, language
 
 
 @pytest.mark.parametrize(

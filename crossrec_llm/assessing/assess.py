@@ -11,14 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from crossrec_llm.assessing.findings import Finding
+from crossrec_llm.assessing.leakage import LEAKS, held_out, leakage
+from crossrec_llm.assessing.overlap import Overlap, overlap
+from crossrec_llm.assessing.quality import TextQuality, text_groups, text_quality
+from crossrec_llm.assessing.trial import MINUTES, Sample, Trial, draw, try_out
+from crossrec_llm.assessing.verdict import RULES, Verdict, decide, too_little
 from crossrec_llm.errors import DataError, QueryError
-from crossrec_llm.evaluation.findings import Finding
-from crossrec_llm.evaluation.leakage import LEAKS, held_out, leakage
 from crossrec_llm.evaluation.measuring import Data
-from crossrec_llm.evaluation.overlap import Overlap, overlap
-from crossrec_llm.evaluation.quality import TextQuality, text_groups, text_quality
-from crossrec_llm.evaluation.trial import MINUTES, Sample, Trial, draw, try_out
-from crossrec_llm.evaluation.verdict import RULES, Verdict, decide, too_little
 from crossrec_llm.meaning import Encoder, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
@@ -80,7 +80,7 @@ def assess(
 ) -> Assessment:
     """Look at texts, overlap and leakage of all rows, and measure on a sample.
 
-    The verdict follows the rules in `crossrec_llm.evaluation.verdict.RULES`.
+    The verdict follows the rules in `crossrec_llm.assessing.verdict.RULES`.
 
     Parameters
     ----------

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
-from crossrec_llm.evaluation.findings import Finding, counted, found, part
-from crossrec_llm.evaluation.languages import knows, language
+from crossrec_llm.assessing.findings import Finding, counted, found, part
+from crossrec_llm.assessing.languages import knows, language
 from crossrec_llm.tables import Catalogue, Suspicion
 
 FEW_WORDS = 3
