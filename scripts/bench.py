@@ -53,11 +53,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where the data lies, a folder to work in, and which data sets are wanted (none = all)."""
+    """Where the data lies, a folder to work in, and what of `relevance` is wanted.
+
+    `only`: data sets, none = all; `update`: whether docs/relevance.json is written.
+    """
 
     data: Path
     work: Path
     only: tuple[str, ...] = ()
+    update: bool = False
 
     def files(self, name: str) -> tuple[Path, Path]:
         folder = self.data / name
@@ -257,7 +261,8 @@ def bench_parity(setting: Setting) -> Figures:
 
 
 def bench_relevance(setting: Setting) -> Figures:
-    """Every figure of docs/evaluation.md: hours for all of it, --only DATA for a part."""
+    """Every figure of docs/relevance.md: hours for all of it, --only DATA for a part."""
+    import golden
     import relevance
 
     files: dict[str, tuple[Path, ...]] = {}
@@ -272,6 +277,9 @@ def bench_relevance(setting: Setting) -> Figures:
         names = others or ("interactions.parquet",)
         files[trial.data] = (folder / "items.parquet", *(folder / name for name in names))
     least, most, figures = relevance.measure(files, setting.work)
+    if setting.update:
+        kept = [{k: v for k, v in trial.items() if k != "seconds"} for trial in figures["trials"]]
+        figures["moved"] = golden.update(HERE / "docs" / "relevance.json", kept)
     bars = {name: Bar(value, bar) for name, (value, bar) in least.items()}
     bars |= {name: Bar(value, bar, most=True) for name, (value, bar) in most.items()}
     return bars, figures
@@ -321,9 +329,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument("--only", action="append", default=[], help="relevance: a data set")
+    parser.add_argument("--update", action="store_true", help="relevance: the golden figures")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crossrec-bench-") as work:
-        bars, figures = BENCHES[given.name](Setting(given.data, Path(work), tuple(given.only)))
+        bars, figures = BENCHES[given.name](
+            Setting(given.data, Path(work), tuple(given.only), given.update)
+        )
     if given.json:
         document = {
             "bars": {

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Write docs/recipe.md and docs/cli.md from the code; with --check, say whether they are current.
+"""Write docs/recipe.md, docs/cli.md and docs/relevance.md; with --check, say if they are current.
+
+The first two come from the code, the third from docs/relevance.json.
 
 .venv/bin/python scripts/docs.py [--check]
 """
@@ -15,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import golden
 import typer
 
 from crossrec_llm.cli.main import app
@@ -29,7 +32,12 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     check: bool = parser.parse_args().check
     stale = []
-    for name, text in (("recipe.md", recipe_page()), ("cli.md", command_page())):
+    pages = {
+        "recipe.md": recipe_page(),
+        "cli.md": command_page(),
+        "relevance.md": "\n".join(golden.page(DOCS / "relevance.json")) + "\n",
+    }
+    for name, text in pages.items():
         path = DOCS / name
         if path.exists() and path.read_text("utf-8") == text:
             continue

@@ -1,4 +1,4 @@
-"""Every relevance figure of docs/evaluation.md, measured again; `scripts/bench relevance` runs it.
+"""Every figure of docs/relevance.md, measured again; `scripts/bench relevance` runs it.
 
 Each data set is built once with the default recipe, which times a first build, and evaluated by
 every protocol that it is good for.
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import golden
 import numpy as np
 
 from crossrec_llm import Recommender, build
@@ -132,7 +133,10 @@ def measure(files: Mapping[str, tuple[Path, ...]], work: Path) -> tuple[Bars, Ba
             if trial.protocol == "cold-items":
                 kept = 1 - _mean(found, "slices.warm_loss.recall@10")
                 bars[f"{label}, recall@10 of warm items kept"] = kept, 1 - MOST_LOSS
-            figures["trials"] += [evaluation.to_dict() for evaluation in found]
+            entry = golden.entry_of(
+                name, trial.protocol, trial.options, [each.to_dict() for each in found]
+            )
+            figures["trials"].append(entry | {"seconds": [each.seconds for each in found]})
         figures["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return bars, limits, figures
 

@@ -50,6 +50,8 @@ CHOICES: dict[SituationName, tuple[str, ...]] = {
 }
 _HEADS: dict[SituationName, int] = {"user": 100, "cross": 200}
 _LEAST_CASES = 200
+# How sure a gain must be. Trees can go astray in more ways than a few weights, and take time.
+_ERRORS_OF_WEIGHTS, _ERRORS_OF_TREES = 1.0, 2.0
 _SET = "set by the recipe"
 
 
@@ -185,7 +187,7 @@ def _fit_situation(
     )
     weights, figures = start, {"people": len(examples), "ndcg@10 default": float(before.mean())}
     figures["ndcg@10 weighted"] = float(weighted.mean())
-    helps = _gain(weighted, before)
+    helps = _gain(weighted, before, _ERRORS_OF_WEIGHTS)
     figures["weights kept"] = helps
     if helps:
         weights = weights_of(examples)
@@ -204,7 +206,7 @@ def _fit_situation(
     learned = _crossed(halves, with_trees, examples)
     figures["ndcg@10 trees"] = float(learned.mean())
     trees = ""
-    if _gain(learned, weighted):
+    if _gain(learned, weighted, _ERRORS_OF_TREES):
         trees = fit_trees(Heads.of(examples, weights, head, **parts), seed)
     figures["trees kept"] = bool(trees)
     figures["ndcg@10 kept"] = float((learned if trees else weighted).mean())
@@ -234,7 +236,7 @@ def _crossed(
     return out
 
 
-def _gain(after: np.ndarray, before: np.ndarray) -> bool:
-    """Whether the mean paired difference is more than its standard error."""
+def _gain(after: np.ndarray, before: np.ndarray, errors: float) -> bool:
+    """Whether the mean paired difference is more than so many of its standard errors."""
     difference = after - before
-    return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
+    return bool(difference.mean() > errors * difference.std() / np.sqrt(len(difference)))

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from crossrec_llm import builder
+from crossrec_llm.answering import Situation, Tuned, TunedBlend
+from crossrec_llm.cli.main import app
+from crossrec_llm.store import IndexWriter
+from crossrec_llm.training import THOROUGH
+
+pytestmark = pytest.mark.model
+
+WHY = "people to fit it on, at least 200 needed"
+FIGURES = {"people": 1234, "ndcg@10 default": 0.1, "ndcg@10 kept": 0.25}
+FITTED = TunedBlend(
+    {"user": Tuned(Situation({"popularity": 1.0, "text": 0.5}, ("text",)), "trees", 9, FIGURES)},
+    {"cross": "no better"},
+)
+LINES = [
+    "blend for user: fitted weights and trees, ndcg@10 0.100 -> 0.250 on 1,234 people not fitted "
+    "on (popularity 1, text 0.5)",
+    "blend for cross: defaults, no better",
+]
+
+
+@pytest.fixture
+def index(shop_index, tmp_path):
+    """The shop, to be written to."""
+    return shutil.copytree(shop_index, tmp_path / "index")
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """What each fit was asked for; what comes out is FITTED."""
+    options = []
+
+    def fit_blend(*_, **given):
+        options.append(given.get("options"))
+        return FITTED
+
+    monkeypatch.setattr(builder, "fit_blend", fit_blend)
+    return options
+
+
+def crossrec(*words):
+    """Runs the command; gives (exit code, stdout, stderr)."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_shop_keeps_its_defaults_and_says_why(index):
+    code, out, err = crossrec("tune", "--index", index)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["blend for user", "blend for cross"]
+    assert all(line.split(": ")[1].startswith("defaults, ") for line in lines)
+    assert all(line.endswith(WHY) for line in lines)
+    _, shown, _ = crossrec("info", "--index", index)
+    assert all(line in shown for line in lines)
+
+    code, out, _ = crossrec("tune", "--index", index, "--json")
+    assert code == 0
+    assert {name: list(one) for name, one in json.loads(out).items()} == {
+        "user": ["left_out"],
+        "cross": ["left_out"],
+    }
+
+
+def test_what_was_fitted_is_told_and_shown_from_then_on(index, fits):
+    code, out, _ = crossrec("tune", "--index", index)
+    assert code == 0
+    assert out.splitlines() == LINES
+    assert fits == [THOROUGH]
+    _, shown, _ = crossrec("info", "--index", index)
+    assert all(line in shown for line in LINES)
+    document = json.loads(crossrec("info", "--index", index, "--json")[1])
+    assert document["blend"] == json.loads(crossrec("tune", "--index", index, "--json")[1])
+    assert document["blend"]["user"]["trees"] is True
+    assert document["blend"]["cross"] == {"left_out": "no better"}
+
+
+def test_options_reach_the_fit(index, fits):
+    assert crossrec("tune", "--index", index, "--people", 50, "--seed", 3)[0] == 0
+    (options,) = fits
+    assert (options.n_user, options.n_cross, options.seed) == (50, 25, 3)
+
+
+def test_a_build_without_a_fit_has_defaults(index, shop_files, fits):
+    files = ("--items", shop_files / "items.csv", "--interactions", shop_files / "interactions.csv")
+    crossrec("tune", "--index", index)
+    code, out, _ = crossrec("build", *files, "--index", index, "--no-tune")
+    assert code == 0
+    assert "has the same parts, new settings" in out
+    _, shown, _ = crossrec("info", "--index", index)
+    assert ["blend", "defaults"] in [line.split() for line in shown.splitlines()]
+    code, out, _ = crossrec("build", *files, "--index", index, "--tune")
+    assert code == 0
+    assert set(LINES) <= set(out.splitlines())
+    assert "0 texts encoded" in out
+    assert len(fits) == 2
+
+
+def test_a_number_of_people_that_makes_no_sense(index):
+    code, out, err = crossrec("tune", "--index", index, "--people", -5)
+    assert (code, out) == (2, "")
+    assert "people, not of -5" in err
+
+
+def test_without_an_index_and_beside_another_writer(index, tmp_path):
+    code, out, err = crossrec("tune", "--index", tmp_path / "nothing")
+    assert (code, out) == (2, "")
+    assert "crossrec build" in err
+    with IndexWriter.open(index):
+        code, out, err = crossrec("tune", "--index", index)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
