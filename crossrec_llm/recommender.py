@@ -289,7 +289,7 @@ class Recommender:
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
         chosen = arrange(
             total,
-            self.generation.vectors[rows],
+            self.generation.vectors[rows] if diversity else np.empty((len(rows), 0), np.float32),
             outside[rows],
             ask.k,
             diversity=diversity,

@@ -20,6 +20,7 @@ from crossrec_llm.evaluation.measures import measure
 from crossrec_llm.evaluation.protocols import Split, split
 from crossrec_llm.evaluation.systems import CaseTable, FullRanking, FullScorer
 from crossrec_llm.signals import ItemToItem, NeighboursOptions, TextOptions, fit_neighbours
+from crossrec_llm.signals.inverse import ExactInverse
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
 
 EASE_MOST_ITEMS = 15_000
@@ -225,20 +226,14 @@ def _ease(t: Training) -> FullScorer:
 
 def _ease_with(t: Training, ridge: float) -> FullScorer:
     """B = -P / diag(P), 0 on the diagonal, P = (X'X + ridge I)^-1; only items that were taken."""
-    from scipy.linalg import lapack
-
     known = np.flatnonzero(t.taken.getnnz(axis=0))
     columns = t.taken[:, known]
-    gram = (columns.T @ columns).toarray(order="F")
-    gram[np.diag_indices_from(gram)] += np.float32(ridge)
-    factor, _ = lapack.spotrf(gram, lower=1, overwrite_a=1)
-    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+    no_texts = np.empty((len(known), 0), np.float32)
+    inverse = ExactInverse((columns.T @ columns).tocsr(), no_texts, 0.0, ridge)
+    among = inverse.rows(0, len(known)) / -inverse.diagonal
+    np.fill_diagonal(among, 0)
     weights = np.zeros((t.taken.shape[1],) * 2, np.float32)
-    lower = np.tril(inverse)
-    lower += np.tril(inverse, -1).T
-    lower /= -np.diag(lower).copy()
-    np.fill_diagonal(lower, 0)
-    weights[np.ix_(known, known)] = lower
+    weights[np.ix_(known, known)] = among
     return Walked(weights, decay=EASE_DECAY)
 
 
@@ -251,10 +246,10 @@ def _als(t: Training) -> FullScorer:
 def _als_with(t: Training, factors: int) -> FullScorer:
     from implicit.cpu.als import AlternatingLeastSquares
 
-    model = AlternatingLeastSquares(
-        factors=factors, regularization=ALS_RIDGE, alpha=ALS_ALPHA, random_state=t.seed
-    )
     with _one_blas_thread():
+        model = AlternatingLeastSquares(
+            factors=factors, regularization=ALS_RIDGE, alpha=ALS_ALPHA, random_state=t.seed
+        )
         model.fit(t.taken, show_progress=False)
     return Factors(model)
 

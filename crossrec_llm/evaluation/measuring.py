@@ -269,5 +269,7 @@ class Measuring:
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
         started = time.perf_counter()
+        if self.progress is not None:
+            self.progress(step, 0, 1)
         yield
         self.seconds[step] = round(time.perf_counter() - started, 3)

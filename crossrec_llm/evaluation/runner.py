@@ -57,7 +57,6 @@ def evaluate(
         "cases").
     queries, qrels : files of the protocol "search".
     only : names of the baselines to run beside the system; "system" alone runs none.
-
     thorough : fit the blend as `tune` does, not as `build` does.
 
     Raises

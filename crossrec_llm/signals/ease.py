@@ -76,8 +76,10 @@ def fit_ease(
     """
     taken = histories.matrix(len(raw))
     known = np.flatnonzero(taken.getnnz(axis=0))
-    if not 0 < len(known) <= options.max_items:
-        logger.info("ease is left out: %d items, at most %d", len(known), options.max_items)
+    if not len(known):
+        return None
+    if len(known) > options.max_items:
+        logger.warning("ease is left out: %d items, at most %d", len(known), options.max_items)
         return None
     columns = taken[:, known]
     texts = Space.fit(raw, codes, SpaceOptions(power=options.power)).apply(raw, codes)[known]
@@ -106,7 +108,7 @@ def _invert(gram: Any, texts: np.ndarray, options: EaseOptions) -> Inverse | Non
             raise RecipeError("recipe", [f"signals.ease.ridge: {error}; raise it"]) from error
     inverse = SpectralInverse(gram, texts, options.text, options.ridge, options.rank)
     if inverse.error > _LARGEST_ERROR:
-        logger.info("ease is left out: at this rank the spectrum is off by %.2f", inverse.error)
+        logger.warning("ease is left out: at this rank the spectrum is off by %.2f", inverse.error)
         return None
     return inverse
 

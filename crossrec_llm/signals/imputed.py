@@ -12,7 +12,7 @@ from crossrec_llm.records import STRICT
 from crossrec_llm.signals.item_to_item import ItemToItem
 from crossrec_llm.store import ExactSearch
 
-_CELLS = 16_000_000  # entries of a product that are held at once: 64 MB
+_BLOCK = 1024  # rows of a product that are held at once
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,19 @@ def _strongest(left: Any, right: Any, keep: int) -> Any:
     """The product of two csr matrices with the `keep` highest positive entries of each row."""
     import scipy.sparse as sp
 
-    width = right.shape[1]
-    keep = min(keep, width)
-    step = max(1, _CELLS // width)
     parts = []
-    for start in range(0, left.shape[0], step):
-        block = (left[start : start + step] @ right).toarray()
-        places = np.argpartition(block, width - keep, axis=1)[:, width - keep :]
-        values = np.take_along_axis(block, places, axis=1)
-        owners, at = np.nonzero(values > 0)
-        entries = values[owners, at], (owners, places[owners, at])
+    for start in range(0, left.shape[0], _BLOCK):
+        block = (left[start : start + _BLOCK] @ right).tocsr()
+        kept = []
+        for begin, end in zip(block.indptr[:-1], block.indptr[1:], strict=True):
+            values = block.data[begin:end]
+            if len(values) > keep:
+                found = np.argpartition(values, len(values) - keep)[len(values) - keep :]
+            else:
+                found = np.arange(len(values))
+            kept.append(begin + np.sort(found[values[found] > 0]))
+        sizes = np.cumsum([0, *map(len, kept)])
+        chosen = np.concatenate(kept)
+        entries = block.data[chosen], block.indices[chosen], sizes
         parts.append(sp.csr_matrix(entries, shape=block.shape, dtype=np.float32))
     return sp.vstack(parts).tocsr()

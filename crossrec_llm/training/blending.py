@@ -217,8 +217,8 @@ def _fit_situation(
             "more than their error on people that they were not fitted on"
         )
     used = {n: float(w) for n, w in zip(examples.names, weights, strict=True) if w}
-    sources = tuple(n for n in default.sources if n in used)
-    return Tuned(Situation(used, sources or tuple(used)), trees, head, figures), ""
+    # The same sources as in the pools it was fitted on, whatever they weigh.
+    return Tuned(Situation(used, default.sources), trees, head, figures), ""
 
 
 def _halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

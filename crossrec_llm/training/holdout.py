@@ -47,10 +47,10 @@ def hold_out(
 ) -> Holdout:
     """Hide the last item of some people, and one top category of others.
 
-    People with dislikes only, or with fewer than 3 items, are not asked. At most half of all
-    people, and a quarter of those at home in several top categories, have something hidden, so
-    that enough is left to learn from. Where everything hidden of a category is more than 10
-    items, the last 10 are asked for.
+    People with dislikes only, or with fewer than 3 items, are not asked. At most half of all have
+    their last item hidden, and a quarter of those at home in several top categories all of one
+    category, so that enough is left to learn from. Where everything hidden of a category is more
+    than 10 items, the last 10 are asked for.
 
     Parameters
     ----------

@@ -29,11 +29,13 @@ class Heads:
     """The best rows of each question by a weighted blend, as the trees see them.
 
     places : (c, m) int64 places in the pool, best first.
-    seen : (c, m, f) float32 features.
+    real : (c, m) bool, False beyond the end of a short pool.
+    seen : (c, m, f) float32 features, 0 where not real.
     hit : (c, m) bool, whether each is a hidden item.
     """
 
     places: np.ndarray
+    real: np.ndarray
     seen: np.ndarray
     hit: np.ndarray
 
@@ -52,29 +54,33 @@ class Heads:
         scaled = weights[used].astype(np.float32)
         totals = examples.totals(weights)
         places = np.argsort(-totals, axis=1, kind="stable")[:, :head]
-        seen = []
+        real = np.take_along_axis(examples.rows >= 0, places, axis=1)
+        seen = np.zeros((*places.shape, 2 * len(used) + 6), np.float32)
         for c, query in enumerate(examples.queries):
             parts = examples.z[c][:, used] * scaled
-            rows = np.maximum(examples.rows[c], 0)
-            seen.append(features(query, rows, parts, totals[c], places[c], vectors, people))
+            there = places[c][real[c]]
+            seen[c, : len(there)] = features(
+                query, examples.rows[c], parts, totals[c], there, vectors, people
+            )
         hits = np.zeros(examples.rows.shape, bool)
         hits[examples.case, examples.place] = True
-        return cls(places, np.stack(seen), np.take_along_axis(hits, places, axis=1))
+        return cls(places, real, seen, np.take_along_axis(hits, places, axis=1))
 
 
 def fit_trees(heads: Heads, seed: int) -> str:
     """The text of a LightGBM model that ranks each head's hidden items first.
 
-    Burges 2010 (LambdaMART). Heads without a hidden item say nothing and are left out.
+    Burges 2010 (LambdaMART). Heads without a hidden item say nothing and are left out; where all
+    are, the text is empty.
     """
     import lightgbm
 
     useful = heads.hit.any(axis=1)
-    seen, hit = heads.seen[useful], heads.hit[useful]
+    if not useful.any():
+        return ""
+    real = heads.real[useful]
     data = lightgbm.Dataset(
-        seen.reshape(-1, seen.shape[2]),
-        hit.reshape(-1).astype(int),
-        group=np.full(len(seen), seen.shape[1]),
+        heads.seen[useful][real], heads.hit[useful][real].astype(int), group=real.sum(axis=1)
     )
     trees = lightgbm.train({**_PARAMETERS, "seed": seed}, data, _TREES)
     return str(trees.model_to_string())
@@ -84,9 +90,12 @@ def reorder(examples: Examples, totals: np.ndarray, heads: Heads, trees: str) ->
     """(c, p) totals with each head's scores shared out in the order of the trees."""
     import lightgbm
 
+    if not trees:
+        return totals
     booster = lightgbm.Booster(model_str=trees)
     c, m, f = heads.seen.shape
     predicted = booster.predict(heads.seen.reshape(-1, f)).reshape(c, m)
+    predicted[~heads.real] = -np.inf
     order = np.argsort(-predicted, axis=1, kind="stable")
     out = totals.copy()
     scores = np.take_along_axis(totals, heads.places, axis=1)

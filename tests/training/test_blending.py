@@ -77,7 +77,6 @@ def test_both_situations_are_fitted_and_say_how_well(tuned):
     for name, one in tuned.situations.items():
         figures = one.figures
         assert set(one.situation.weights) <= set(blending.CHOICES[name])
-        assert set(one.situation.sources) <= set(one.situation.weights)
         assert all(weight > 0 for weight in one.situation.weights.values())
         assert figures["ndcg@10 kept"] > figures["ndcg@10 default"] + 0.02
         assert figures["trees kept"] == bool(one.trees)

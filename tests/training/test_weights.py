@@ -89,3 +89,40 @@ def test_an_empty_pool_has_no_order():
     learned = LearnedBlend(first, "", 20, vectors=VECTORS, people=PEOPLE)
     nothing = learned.total(make_query("user"), np.empty(0, np.int64), np.empty((0, 1), np.float32))
     assert nothing.shape == (0,)
+
+
+def test_where_no_hidden_item_is_in_a_head_there_are_no_trees():
+    nothing = Examples(
+        EXAMPLES.names,
+        EXAMPLES.queries,
+        EXAMPLES.rows,
+        EXAMPLES.z,
+        np.empty(0, np.int64),
+        np.empty(0, np.int64),
+        EXAMPLES.asked,
+    )
+    weights = np.array([1.0, 0.5, 0.0])
+    heads = Heads.of(nothing, weights, 20, vectors=VECTORS, people=PEOPLE)
+    assert fit_trees(heads, seed=0) == ""
+    totals = nothing.totals(weights)
+    assert reorder(nothing, totals, heads, "") is totals
+
+
+def test_what_lies_beyond_a_short_pool_is_never_seen():
+    rows, z = EXAMPLES.rows.copy(), EXAMPLES.z.copy()
+    rows[:, 10:], z[:, 10:] = -1, 0
+    place = rows.argmax(axis=1)
+    short = Examples(
+        EXAMPLES.names, EXAMPLES.queries, rows, z, EXAMPLES.case, place, EXAMPLES.asked
+    )
+    weights = np.array([1.0, 0.5, 0.0])
+    heads = Heads.of(short, weights, 20, vectors=VECTORS, people=PEOPLE)
+    assert heads.real.sum(axis=1).tolist() == [10] * len(short)
+    trees = fit_trees(heads, seed=0)
+    after = reorder(short, short.totals(weights), heads, trees)
+    assert np.isfinite(after[:, :10]).all()
+    assert np.isneginf(after[:, 10:]).all()
+    first = WeightedBlend({"good": 1.0, "also good": 0.5})
+    learned = LearnedBlend(first, trees, 20, vectors=VECTORS, people=PEOPLE)
+    served = learned.total(short.queries[0], rows[0, :10], z[0, :10, :2] * first.weights)
+    np.testing.assert_allclose(served, after[0, :10], atol=1e-5)
