@@ -336,7 +336,13 @@ class Recommender:
             ),
             receipt=self.receipt,
             shortfall=shortfall(ask, len(chosen), int(outside[rows[chosen]].sum()), len(home)),
-            notes=notes(query, ask, len(home), asked.get("read_as")),
+            notes=notes(
+                query,
+                ask,
+                len(home),
+                read_as=asked.get("read_as"),
+                worded=self.generation.signals.lexical.knows(query),
+            ),
         )
 
     def _candidates(

@@ -65,11 +65,21 @@ def shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
     return None
 
 
-def notes(query: Query, ask: Ask, homes: int, read_as: str | None = None) -> tuple[str, ...]:
-    """Labels of every fallback that this answer took; `read_as` is the text as it was mended."""
+def notes(
+    query: Query, ask: Ask, homes: int, *, read_as: str | None = None, worded: bool = True
+) -> tuple[str, ...]:
+    """Labels of every fallback that this answer took.
+
+    Parameters
+    ----------
+    read_as : the text as it was mended, None as it was typed.
+    worded : whether some item has some word of the text.
+    """
     notes = []
     if read_as is not None:
         notes.append(f"read as “{read_as}”: no item has the words as they were typed")
+    if query.text is not None and not worded:
+        notes.append("no item has any of these words: found by meaning alone")
     if query.kind == "user" and not len(query.history):
         notes.append("no history to go by: these are the most popular items that pass the filter")
     if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):

@@ -93,10 +93,12 @@ def assess(
     Raises
     ------
     DataError, RecipeError, TemplateError, ModelError : what is wrong with the input.
-    QueryError : minutes are not above 0.
+    QueryError : minutes are not above 0, or held-out events have no log to be looked for in.
     """
     if not minutes > 0:
         raise QueryError(f"minutes must be above 0, not {minutes:g}")
+    if test is not None and interactions is None:
+        raise QueryError("held-out events are searched for in the interactions: give these too")
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     seconds: dict[str, float] = {}
     with _timed(seconds, "read"):

@@ -172,6 +172,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
                 if isinstance(group, Output):
                     group.set_up()
             function(**values, **given)
+        except KeyboardInterrupt as stopped:
+            print("crossrec: stopped; a build goes on from here when run again", file=sys.stderr)
+            raise typer.Exit(130) from stopped
         except CrossrecError as error:
             print(f"crossrec: {error}", file=sys.stderr)
             raise typer.Exit(2) from error

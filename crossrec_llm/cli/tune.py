@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,9 +31,20 @@ def tune(
     options = replace(THOROUGH, seed=seed)
     if people is not None:
         options = replace(options, n_user=people, n_cross=people // 2)
+    before = _active(where.index)
     with show.progress(output.quiet or output.json) as progress:
         tuned = tune(where.index, options=options, progress=progress)
+    after = _active(where.index)
     if output.json:
-        return show.print_json(tuned.summary())
+        return show.print_json({"generation": after, "blend": tuned.summary()})
     for line in show.blend(tuned):
         show.say(line)
+    same = "is the one that answers already, nothing was published"
+    show.say(f"generation {after}: this blend {same if after == before else 'answers now'}")
+
+
+def _active(index: Path) -> str:
+    from crossrec_llm.store import Index
+
+    with Index.open(index) as opened:
+        return opened.generation.name

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm.errors import QueryError
+from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.baselines import BASELINES, SEARCH_BASELINES, Fit, LeftOut, Training
 from crossrec_llm.evaluation.lists import Describer, coverage, exposure, gini, long_tail
 from crossrec_llm.evaluation.measures import Interval, interval, measure, measured, resampled
@@ -96,7 +96,17 @@ class Measuring:
         self.left_out: dict[str, str] = {}
 
     def run(self, baselines: Mapping[str, Fit]) -> Evaluation:
-        """Fit, ask, compare."""
+        """Fit, ask, compare.
+
+        Raises
+        ------
+        DataError : no case has a target that the catalogue knows.
+        """
+        if not (self.table.targets >= 0).any():
+            raise DataError(
+                f"none of the {len(self.table):,} cases has a target in the catalogue; "
+                "do the ids of the two match?"
+            )
         with self._timed("fit"):
             fitted = self._served(self.data.recipe)
         training = self._training(fitted)

@@ -65,6 +65,18 @@ def evaluate(
     QueryError : a value makes no sense.
     """
     _check(protocol, k, users)
+    if items is None and interactions is not None:
+        raise QueryError("interactions are read with items only: give --items too")
+    belongs = {
+        "cases": (cases, ("cases",)),
+        "log": (log, ("cases",)),
+        "queries": (queries, ("search",)),
+        "qrels": (qrels, ("search",)),
+        "target-category": (target_category, ("cross-cold", "cross-warm")),
+    }
+    for name, (given, where) in belongs.items():
+        if given is not None and protocol not in where:
+            raise QueryError(f"--{name} has no use here: it is for --protocol {' or '.join(where)}")
     baselines = chosen_baselines(protocol, only)
     data = _from_index(index) if items is None else _from_files(items, interactions, recipe)
     if thorough:
@@ -90,8 +102,9 @@ def evaluate(
 
 def _check(protocol: str | None, k: int, users: int | None) -> None:
     if protocol is not None and protocol not in PROTOCOLS:
-        near = near_matches(protocol, list(PROTOCOLS)) or list(PROTOCOLS)
-        raise QueryError(f"there is no protocol {protocol!r}; there is {', '.join(near)}")
+        near = near_matches(protocol, list(PROTOCOLS))
+        hint = f"did you mean {near[0]!r}? There is" if near else "there is"
+        raise QueryError(f"no protocol is called {protocol!r}; {hint} {', '.join(PROTOCOLS)}")
     for name, value, least in (("k", k, 1), ("users", users, 2)):
         if value is not None and value < least:
             raise QueryError(f"{name} must be {least} or more, not {value}")

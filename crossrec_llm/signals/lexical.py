@@ -310,6 +310,10 @@ class Lexical:
 
         return _CHUNK.sub(right, text) if self.options.near else text
 
+    def knows(self, query: Query) -> bool:
+        """Whether some item has some word of the text; False without a text."""
+        return self._everywhere(query) is not None
+
     def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
         scores = self._everywhere(query)
         return np.full(len(rows), np.nan, np.float32) if scores is None else scores[rows]

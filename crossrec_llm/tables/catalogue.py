@@ -248,7 +248,7 @@ class Catalogue:
         place, codes = self._brands
         wanted = [place[b.strip().casefold()] for b in brands if b.strip().casefold() in place]
         if brands and not wanted:
-            near = near_matches(brands[0], self.table["brand"].unique().combine_chunks())
+            near = near_matches(brands[0], self.table["brand"].unique())
             hint = f"; did you mean {', '.join(map(repr, near))}?" if near else ""
             raise QueryError(f"no item has the brand {brands[0]!r}{hint}")
         return np.isin(codes, np.array(wanted, np.int32))

@@ -94,7 +94,10 @@ def test_cases_learn_from_another_log(shop_index, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"protocol": "wram"}, QueryError, "no protocol 'wram'; there is warm"),
+        ({"protocol": "wram"}, QueryError, "'wram'; did you mean 'warm'\\? There is"),
+        ({"cases": "c.csv"}, QueryError, "--cases has no use here: it is for --protocol cases"),
+        ({"target_category": "Books"}, QueryError, "cross-cold or cross-warm"),
+        ({"interactions": "log.csv"}, QueryError, "give --items too"),
         ({"k": 0}, QueryError, "k must be 1 or more"),
         ({"users": 1}, QueryError, "users must be 2 or more"),
         ({"protocol": "search"}, QueryError, "--queries FILE --qrels FILE"),

@@ -9,6 +9,7 @@ import pytest
 from crossrec_llm.errors import DataError, QueryError, UnknownItem
 from crossrec_llm.records import Item
 from crossrec_llm.tables import ITEMS_SCHEMA, Catalogue
+from tests.small import catalogue_of
 from tests.tables.samples import items
 
 FULL = {
@@ -168,3 +169,9 @@ def test_an_empty_catalogue(tmp_path: Path) -> None:
     assert len(opened) == 0
     assert opened.top_names == []
     assert opened.rows(["a"]).tolist() == [-1]
+
+
+def test_an_unknown_brand_names_the_near_ones() -> None:
+    catalogue = catalogue_of({"item_id": "a", "brand": "Nordfell"}, {"item_id": "b"})
+    with pytest.raises(QueryError, match="did you mean 'Nordfell'"):
+        catalogue.brand_mask(["Nordfel"])
