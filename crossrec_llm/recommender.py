@@ -15,6 +15,7 @@ from crossrec_llm.answering import (
     Blend,
     PlannedSearch,
     SituationName,
+    WeightedBlend,
     allowed_rows,
     arrange,
     crosses,
@@ -45,6 +46,8 @@ from crossrec_llm.resources import default_index
 from crossrec_llm.signals import Vectors, assemble
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
 from crossrec_llm.tables import Histories
+
+_POPULAR = WeightedBlend({"popularity": 1.0})
 
 
 class Recommender:
@@ -280,8 +283,8 @@ class Recommender:
         home = home_categories(self.catalogue, query)
         outside = crosses(self.catalogue, home)
 
-        rows = self._candidates(query, ask, allowed, outside, situation)
-        blend = self._blend(situation)
+        blend, sources = self._ranking(query, situation)
+        rows = self._candidates(query, ask, allowed, outside, sources)
         signals = [self.signals[name] for name in blend.names]
         scores = score_all(query, rows, signals)
         parts = blend.parts(scores)
@@ -351,21 +354,23 @@ class Recommender:
         ask: Ask,
         allowed: np.ndarray,
         outside: np.ndarray,
-        situation: SituationName,
+        sources: Sequence[str],
     ) -> np.ndarray:
         """The pool; with a cross share each side gets a pool of its own, so neither starves."""
         n = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
-        sources = self.generation.situation(situation).sources
         proposing = [self.signals[name] for name in sources if name in self.signals]
         if ask.cross_share is None or not outside.any():
             return propose(query, allowed, proposing, n)
         sides = (allowed & outside, allowed & ~outside)
         return np.sort(np.concatenate([propose(query, side, proposing, n) for side in sides]))
 
-    def _blend(self, situation: SituationName) -> Blend:
+    def _ranking(self, query: Query, situation: SituationName) -> tuple[Blend, Sequence[str]]:
+        """What ranks a question, and what proposes; what is popular where nothing else is known."""
+        if query.kind == "user" and not len(query.history):
+            return _POPULAR, _POPULAR.names
         if situation not in self._blends:
             self._blends[situation] = self.generation.blend(situation, self.signals)
-        return self._blends[situation]
+        return self._blends[situation], self.generation.situation(situation).sources
 
     def _planned(self, collection: Vectors, vectors: np.ndarray) -> Search:
         if self.generation.stored is None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from crossrec_llm import Filter, Recommender, build
+from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.errors import IndexMismatch, IndexMissing, QueryError, UnknownItem, UnknownUser
 from tests import shop
 
@@ -283,3 +284,16 @@ def test_another_model_is_refused_in_words(shop_files, tmp_path, monkeypatch):
             IndexMismatch, match=r"encoder: index has sentence-transformers.*crossrec build"
         ):
             recommender.like("chess")
+
+
+def test_a_blend_without_popularity_still_has_something_for_newcomers(shop_index):
+    """What was fitted may give popularity no weight; a person without a history needs it."""
+    with Recommender.open(shop_index) as opened:
+        meaning = Tuned(Situation({"text": 1.0}, ("text",)))
+        blend = TunedBlend({"user": meaning, "cross": meaning})
+        recommender = Recommender(opened.generation.blended_by(blend))
+        answer = recommender.for_history([], k=5)
+        people = opened.generation.signals.popularity.people
+        taken = [people[recommender.catalogue.row(item_id)] for item_id in answer.ids]
+    assert taken == sorted(people, reverse=True)[:5]
+    assert {r.reasons[0].kind for r in answer} == {"popular"}

@@ -66,7 +66,7 @@ class BlendOptions:
     )
     like: Situation = field(
         default_factory=lambda: Situation(
-            {"asked": 1.0, "lexical": 1.0, "text": 0.5, "neighbours": 0.25}, ("asked", "lexical")
+            {"asked": 1.0, "lexical": 1.0, "text": 1.0, "neighbours": 0.5}, ("asked", "lexical")
         )
     )
     similar: Situation = field(

@@ -36,7 +36,7 @@ def tune(
         tuned = tune(where.index, options=options, progress=progress)
     after = _active(where.index)
     if output.json:
-        return show.print_json({"generation": after, "blend": tuned.summary()})
+        return show.print_json(tuned.summary())
     for line in show.blend(tuned):
         show.say(line)
     same = "is the one that answers already, nothing was published"
