@@ -60,8 +60,15 @@ class BlendOptions:
     )
     cross: Situation = field(
         default_factory=lambda: Situation(
-            {"als": 1.0, "ease": 0.5, "graph": 0.5, "transport": 0.3, "late_interaction": 0.3},
-            ("als", "ease", "transport", "popularity"),
+            {
+                "late_interaction": 1.0,
+                "transport": 1.0,
+                "als": 0.5,
+                "ease": 0.2,
+                "graph": 0.2,
+                "popularity": 0.1,
+            },
+            ("late_interaction", "als", "ease", "transport", "popularity"),
         )
     )
     like: Situation = field(
