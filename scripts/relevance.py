@@ -71,8 +71,8 @@ TRIALS = (
     Trial("beauty", "cold-items", NEW_ONLY, {COLD: 0.175, RECALL: 0.043}, seeds=SEEDS),
     Trial("food-kitchen", "cross-cold", {"target_category": "Home & Kitchen"}, {RECALL: 0.0030}),
     Trial("food-kitchen", "cross-warm", {"target_category": "Home & Kitchen"}, ratio=1.05),
-    Trial("art-office", "cross-cold", {"target_category": "Office"}, {RECALL: 0.017}),
-    Trial("art-office", "cross-warm", {"target_category": "Office"}, ratio=1.1),
+    Trial("art-office", "cross-cold", {"target_category": "Office Products"}, {RECALL: 0.017}),
+    Trial("art-office", "cross-warm", {"target_category": "Office Products"}, ratio=1.1),
     Trial(
         "icecat",
         "search",
