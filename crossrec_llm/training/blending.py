@@ -50,8 +50,6 @@ CHOICES: dict[SituationName, tuple[str, ...]] = {
 }
 _HEADS: dict[SituationName, int] = {"user": 100, "cross": 200}
 _LEAST_CASES = 200
-# How sure a gain must be. Trees can go astray in more ways than a few weights, and take time.
-_ERRORS_OF_WEIGHTS, _ERRORS_OF_TREES = 1.0, 2.0
 _SET = "set by the recipe"
 
 
@@ -63,7 +61,7 @@ class TuneOptions:
     seed : of the draw of these people, and of the trees.
     """
 
-    n_user: int = 4000
+    n_user: int = 8000
     n_cross: int = 2000
     seed: int = 0
 
@@ -187,7 +185,7 @@ def _fit_situation(
     )
     weights, figures = start, {"people": len(examples), "ndcg@10 default": float(before.mean())}
     figures["ndcg@10 weighted"] = float(weighted.mean())
-    helps = _gain(weighted, before, _ERRORS_OF_WEIGHTS)
+    helps = _gain(weighted, before)
     figures["weights kept"] = helps
     if helps:
         weights = weights_of(examples)
@@ -206,7 +204,7 @@ def _fit_situation(
     learned = _crossed(halves, with_trees, examples)
     figures["ndcg@10 trees"] = float(learned.mean())
     trees = ""
-    if _gain(learned, weighted, _ERRORS_OF_TREES):
+    if _gain(learned, weighted):
         trees = fit_trees(Heads.of(examples, weights, head, **parts), seed)
     figures["trees kept"] = bool(trees)
     figures["ndcg@10 kept"] = float((learned if trees else weighted).mean())
@@ -236,7 +234,7 @@ def _crossed(
     return out
 
 
-def _gain(after: np.ndarray, before: np.ndarray, errors: float) -> bool:
-    """Whether the mean paired difference is more than so many of its standard errors."""
+def _gain(after: np.ndarray, before: np.ndarray) -> bool:
+    """Whether the mean paired difference is more than its standard error."""
     difference = after - before
-    return bool(difference.mean() > errors * difference.std() / np.sqrt(len(difference)))
+    return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))

@@ -148,12 +148,12 @@ def test_trees_stay_only_where_they_help(helps, monkeypatch):
 def test_a_gain_is_more_than_its_error_by_hand():
     """Differences 1, 0, 0, 0: mean 1/4, error sqrt(3/16) / 2 = 0.217; 1, -1, 0, 0: mean 0."""
     before = np.zeros(4)
-    assert blending._gain(np.array([1.0, 0, 0, 0]), before, 1.0)
-    assert not blending._gain(np.array([1.0, -1, 0, 0]), before, 1.0)
-    assert not blending._gain(before, before, 1.0)
+    assert blending._gain(np.array([1.0, 0, 0, 0]), before)
+    assert not blending._gain(np.array([1.0, -1, 0, 0]), before)
+    assert not blending._gain(before, before)
     # One person in nine: mean 1/9, error sqrt(8/81) / 3 = 0.105; in the same mean, twice as wide.
-    assert blending._gain(np.eye(9)[0], np.zeros(9), 1.0)
-    assert not blending._gain(2 * np.eye(9)[0] - np.eye(9)[1], np.zeros(9), 1.0)
+    assert blending._gain(np.eye(9)[0], np.zeros(9))
+    assert not blending._gain(2 * np.eye(9)[0] - np.eye(9)[1], np.zeros(9))
 
 
 # -- what becomes of it --------------------------------------------------------------------------
