@@ -19,7 +19,7 @@ _PARAMETERS: dict[str, Any] = {
     "feature_fraction": 0.7,
     "deterministic": True,
     "force_row_wise": True,
-    # A second thread saves a fifth of the time on idle cores, and costs many times that on busy ones.
+    # A second thread saves a fifth of the time on idle cores, and multiplies it on busy ones.
     "num_threads": 1,
     "verbosity": -1,
 }
