@@ -317,7 +317,7 @@ def _done_already(
         from_cache=0,
         seconds=clock.done(),
         report=None,
-        blend=Generation.load(active).tuned,
+        blend=TunedBlend.load(active.folder / "blend.json"),
     )
 
 

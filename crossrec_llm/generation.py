@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from crossrec_llm.answering import (
     Blend,
-    BlendOptions,
     LearnedBlend,
     Situation,
     TunedBlend,
@@ -223,20 +222,17 @@ class Generation:
         """What the recipe sets, else what was fitted, else the default."""
         given: Situation = getattr(self.recipe.blend, name)
         tuned = self.tuned.situations.get(name)
-        return tuned.situation if tuned and self._is_default(name) else given
+        return tuned.situation if tuned and not self.recipe.blend.sets(name) else given
 
     def blend(self, name: SituationName, there: Collection[str]) -> Blend:
         """The blend of a situation over the signals that are `there`."""
         weights = {n: w for n, w in self.situation(name).weights.items() if n in there}
         first = WeightedBlend(weights)
         tuned = self.tuned.situations.get(name)
-        if tuned is None or not tuned.trees or not self._is_default(name):
+        if tuned is None or not tuned.trees or self.recipe.blend.sets(name):
             return first
         people = self.signals.popularity.people
         return LearnedBlend(first, tuned.trees, tuned.head, vectors=self.vectors, people=people)
-
-    def _is_default(self, name: SituationName) -> bool:
-        return bool(getattr(self.recipe.blend, name) == getattr(BlendOptions(), name))
 
     def require(self, **parts: str) -> None:
         """Refuse to work with parts that are not the ones this generation was built with.

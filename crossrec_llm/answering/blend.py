@@ -80,6 +80,10 @@ class BlendOptions:
         default_factory=lambda: Situation({"text": 1.0, "neighbours": 0.5}, ("text", "neighbours"))
     )
 
+    def sets(self, name: SituationName) -> bool:
+        """Whether a situation is set to something else than its default."""
+        return bool(getattr(self, name) != getattr(BlendOptions(), name))
+
 
 def standardise(scores: np.ndarray) -> np.ndarray:
     """(n, s) float32 z-scores of each column over the finite values of the list.

@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.errors import IndexDamaged
 from crossrec_llm.records import STRICT, Query
-from crossrec_llm.signals.base import best, read_arrays, write_arrays
+from crossrec_llm.signals.base import LastQuery, best, read_arrays, write_arrays
 from crossrec_llm.tables import Catalogue
 
 # Scripts that set no spaces between words (Thai, Lao, Burmese, Khmer, kana, ideographs), and
@@ -264,7 +264,7 @@ class Lexical:
 
     def __init__(self, postings: Postings | Path, options: LexicalOptions) -> None:
         self._given, self.options = postings, options
-        self._last: tuple[Query, np.ndarray | None] | None = None
+        self._everywhere = LastQuery(self._found)
 
     @classmethod
     def fit(cls, catalogue: Catalogue, options: LexicalOptions) -> Lexical:
@@ -328,17 +328,9 @@ class Lexical:
         rows = np.flatnonzero((scores > 0) & allowed)
         return rows[best(scores[rows], n)]
 
-    def _everywhere(self, query: Query) -> np.ndarray | None:
-        """(n_items,) float32 scores of the whole catalogue; None where nothing is found.
-
-        `score` and `propose` ask for the same query one after the other: the last is kept.
-        """
-        if query.text is None:
-            return None
-        last = self._last
-        if last is None or last[0] is not query:
-            last = self._last = (query, self._scores(query.text))
-        return last[1]
+    def _found(self, query: Query) -> np.ndarray | None:
+        """(n_items,) float32 scores of the whole catalogue; None where nothing is found."""
+        return None if query.text is None else self._scores(query.text)
 
     def _scores(self, text: str) -> np.ndarray | None:
         postings = self.postings

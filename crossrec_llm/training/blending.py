@@ -116,7 +116,7 @@ def fit_blend(
     cases: dict[SituationName, list[HeldOut]] = {"user": held.user, "cross": held.cross}
     left_out: dict[str, str] = {}
     for name, asked in list(cases.items()):
-        if _is_set(recipe, name):
+        if recipe.blend.sets(name):
             left_out[name] = _SET
         elif len(asked) < _LEAST_CASES:
             left_out[name] = f"{len(asked)} people to fit it on, at least {_LEAST_CASES} needed"
@@ -147,7 +147,7 @@ def taken_over(tuned: TunedBlend, recipe: Recipe) -> TunedBlend | None:
     situations: dict[str, Tuned] = {}
     left_out: dict[str, str] = {}
     for name in CHOICES:
-        if _is_set(recipe, name):
+        if recipe.blend.sets(name):
             left_out[name] = _SET
         elif looked_at.get(name, _SET) == _SET:
             return None
@@ -156,10 +156,6 @@ def taken_over(tuned: TunedBlend, recipe: Recipe) -> TunedBlend | None:
         else:
             left_out[name] = tuned.left_out[name]
     return TunedBlend(situations, left_out)
-
-
-def _is_set(recipe: Recipe, name: SituationName) -> bool:
-    return bool(getattr(recipe.blend, name) != getattr(BlendOptions(), name))
 
 
 def _fit_situation(
