@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from crossrec_llm.meaning import Encoder, TemplateOptions, Templates, VectorCach
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item, Progress
 from crossrec_llm.resources import default_folder, default_index
+from crossrec_llm.signals import read_left_out
 from crossrec_llm.store import (
     ChromaStore,
     Index,
@@ -52,7 +53,8 @@ class BuildReport:
 
     `unchanged`: the same files, recipe, model and version as the active generation, so nothing
     was done. `seconds` holds the steps in order; `report` is None when nothing was read, because
-    nothing changed or only settings that need no fit. `blend` says what was fitted about blends.
+    nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
+    `left_out` why some signals could not be.
     """
 
     index: str
@@ -66,6 +68,7 @@ class BuildReport:
     seconds: dict[str, float]
     report: Report | None
     blend: TunedBlend = TunedBlend()
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
@@ -147,7 +150,8 @@ def build(
             tuned = fit_blend(recipe, catalogue, raw, events, progress=progress)
 
         clock.step("fit")
-        generation = Generation.fit(recipe, catalogue, raw, events).blended_by(tuned)
+        fitted = Generation.fit(recipe, catalogue, raw, events, progress=progress)
+        generation = fitted.blended_by(tuned)
         records = [catalogue.item(row) for row in range(len(catalogue))]
         told = _told(generation, events, templates, records)
 
@@ -179,6 +183,7 @@ def build(
         seconds=clock.done(),
         report=tables.report,
         blend=tuned,
+        left_out=dict(generation.signals.left_out),
     )
 
 
@@ -318,6 +323,7 @@ def _done_already(
         seconds=clock.done(),
         report=None,
         blend=TunedBlend.load(active.folder / "blend.json"),
+        left_out=read_left_out(active.folder / "signals"),
     )
 
 

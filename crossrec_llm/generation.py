@@ -8,11 +8,13 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from crossrec_llm import __version__
 from crossrec_llm.answering import (
     Blend,
     LearnedBlend,
@@ -25,6 +27,7 @@ from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.meaning import Encoder, Space, TemplateOptions, Templates
 from crossrec_llm.recipe import Recipe
+from crossrec_llm.records import Progress, Receipt
 from crossrec_llm.signals import FittedSignals, Text, TextOptions
 from crossrec_llm.store import (
     ChromaStore,
@@ -106,6 +109,7 @@ class Generation:
         self.tuned, self.stored = tuned, stored
         self._prompts = prompts
         self._chroma: ChromaStore | None = None
+        self._opening = Lock()
 
     @classmethod
     def fit(
@@ -115,6 +119,8 @@ class Generation:
         raw: np.ndarray,
         events: pa.Table,
         prompts: Templates | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Generation:
         """All that is learned from (n_items, dim) encoded texts and events but blends, in memory.
 
@@ -125,7 +131,7 @@ class Generation:
         vectors = space.apply(raw, codes)
         weighing = recipe.histories.fitted(events)
         histories = Histories.from_events(events, catalogue, weighing)
-        signals = FittedSignals.fit(catalogue, histories, raw, vectors, recipe.signals)
+        signals = FittedSignals.fit(catalogue, histories, raw, vectors, recipe.signals, progress)
         users = Users.pool(histories, vectors, recipe.signals.text)
         return cls(
             recipe, catalogue, raw, vectors, space, users, signals, weighing, prompts=prompts
@@ -213,6 +219,12 @@ class Generation:
         return self.stored.parts["recipe"] if self.stored else self.recipe.fingerprint
 
     @property
+    def receipt(self) -> Receipt:
+        """What makes its answers."""
+        recipe, blend = self.recipe_fingerprint[:12], self.blend_fingerprint[:12]
+        return Receipt(self.name, recipe, blend, __version__)
+
+    @property
     def blend_fingerprint(self) -> str:
         """sha256 over the weights and sources of every situation, and what was fitted of them."""
         blend = json.dumps(asdict(self.recipe.blend), sort_keys=True) + self.tuned.to_json()
@@ -226,13 +238,19 @@ class Generation:
 
     def blend(self, name: SituationName, there: Collection[str]) -> Blend:
         """The blend of a situation over the signals that are `there`."""
-        weights = {n: w for n, w in self.situation(name).weights.items() if n in there}
-        first = WeightedBlend(weights)
+        situation, popularity = self.situation(name), self.signals.popularity
+        weights = {n: w for n, w in situation.weights.items() if n in there}
+        cold = {n: w for n, w in (situation.cold or weights).items() if n in there}
+        first = WeightedBlend(weights, cold, popularity.cold)
         tuned = self.tuned.situations.get(name)
         if tuned is None or not tuned.trees or self.recipe.blend.sets(name):
             return first
-        people = self.signals.popularity.people
-        return LearnedBlend(first, tuned.trees, tuned.head, vectors=self.vectors, people=people)
+        # Trees have features of every signal: of no use where one could not be fitted since.
+        if not {*situation.weights, *situation.cold} <= set(there):
+            return first
+        return LearnedBlend(
+            first, tuned.trees, tuned.head, vectors=self.vectors, people=popularity.people
+        )
 
     def require(self, **parts: str) -> None:
         """Refuse to work with parts that are not the ones this generation was built with.
@@ -262,15 +280,18 @@ class Generation:
         """Nearest-neighbour search in Chroma; `texts` are raw, the others in the space."""
         assert self.stored is not None, "a generation in memory has no Chroma"
         ids = self.users.ids if collection == "users" else self.catalogue.ids
-        if self._chroma is None:
-            self._chroma = open_chroma(self.recipe, self.stored)
-        return self._chroma.search(collection, ids)
+        with self._opening:
+            if self._chroma is None:
+                self._chroma = open_chroma(self.recipe, self.stored)
+            chroma = self._chroma
+        return chroma.search(collection, ids)
 
     def close(self) -> None:
         """Let go of Chroma; a later search opens it again."""
-        if self._chroma is not None:
-            self._chroma.close()
-            self._chroma = None
+        with self._opening:
+            if self._chroma is not None:
+                self._chroma.close()
+                self._chroma = None
 
 
 def open_chroma(recipe: Recipe, stored: StoredGeneration | Draft) -> ChromaStore:

@@ -156,15 +156,20 @@ def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
 
 
 def _with_whole_situations(raw: dict[str, Any]) -> dict[str, Any]:
-    """A situation that sets only weights, or only sources, keeps the default of the other."""
+    """A situation that sets only some of its keys keeps the defaults of the others.
+
+    Weights that are set hold for cold items too, unless those have weights of their own.
+    """
     blend = raw.get("blend")
     if not isinstance(blend, dict):
         return raw
     defaults = dataclasses.asdict(BlendOptions())
-    whole = {
-        name: {**defaults.get(name, {}), **given} if isinstance(given, dict) else given
-        for name, given in blend.items()
-    }
+    whole = {}
+    for name, given in blend.items():
+        if isinstance(given, dict):
+            cold: dict[str, Any] = {"cold": {}} if "weights" in given else {}
+            given = {**defaults.get(name, {}), **cold, **given}
+        whole[name] = given
     return {**raw, "blend": whole}
 
 
@@ -173,12 +178,11 @@ def _blend_problems(raw: dict[str, Any]) -> list[tuple[tuple[str, ...], str]]:
     found: list[tuple[tuple[str, ...], str]] = []
     blend = raw.get("blend")
     for situation, table in (blend if isinstance(blend, dict) else {}).items():
-        weights = table.get("weights") if isinstance(table, dict) else None
-        if isinstance(weights, dict) and weights and not any(weights.values()):
-            words = f"blend.{situation}.weights: at least one weight must not be 0"
-            found.append((("blend", situation, "weights"), words))
-        for key in ("weights", "sources") if isinstance(table, dict) else ():
+        for key in ("weights", "cold", "sources") if isinstance(table, dict) else ():
             names = table.get(key)
+            if isinstance(names, dict) and names and not any(names.values()):
+                words = f"blend.{situation}.{key}: at least one weight must not be 0"
+                found.append((("blend", situation, key), words))
             for name in names if isinstance(names, dict | list | tuple) else ():
                 if isinstance(name, str) and name not in SIGNAL_NAMES:
                     near = difflib.get_close_matches(name, SIGNAL_NAMES, 1)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import Any
+from threading import RLock
+from typing import Any, get_args
 
 import numpy as np
 
-from crossrec_llm import __version__
 from crossrec_llm.answering import (
     Ask,
     Blend,
@@ -29,7 +29,7 @@ from crossrec_llm.answering import (
     situation_of,
 )
 from crossrec_llm.errors import QueryError, UnknownUser
-from crossrec_llm.generation import Generation
+from crossrec_llm.generation import CollectionName, Generation
 from crossrec_llm.meaning import Encoder, Templates
 from crossrec_llm.records import (
     Audience,
@@ -38,12 +38,11 @@ from crossrec_llm.records import (
     Item,
     Query,
     Reason,
-    Receipt,
     Recommendation,
     Recommendations,
 )
 from crossrec_llm.resources import default_index
-from crossrec_llm.signals import Vectors, assemble
+from crossrec_llm.signals import assemble
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
 from crossrec_llm.tables import Histories
 
@@ -63,7 +62,6 @@ class Recommender:
         self.generation = generation
         self._ledger = ledger
         self.catalogue, self.recipe = generation.catalogue, generation.recipe
-        self._blends: dict[SituationName, Blend] = {}
         self.signals = assemble(
             generation.signals,
             self.recipe.signals,
@@ -72,6 +70,14 @@ class Recommender:
             vectors=generation.vectors,
             open_search=self._planned,
         )
+        self._users = self._planned("users", generation.users.vectors)
+        self._blends: dict[SituationName, Blend] = {
+            name: generation.blend(name, self.signals) for name in get_args(SituationName)
+        }
+        self.receipt = generation.receipt
+        self._loading = RLock()
+        self._encoder: Encoder | None = None
+        self._templates: Templates | None = None
 
     @classmethod
     def open(cls, index: str | Path | None = None) -> Recommender:
@@ -173,9 +179,7 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
-        rows, weights = (
-            self._history(user) if user is not None else (np.empty(0, np.int64), np.empty(0))
-        )
+        rows, weights = ((), ()) if user is None else self._history(user)
         read = self.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
@@ -224,13 +228,8 @@ class Recommender:
         users = self.generation.users
         allowed = np.ones(len(users.ids), bool)
         allowed[users.rows(self.ledger.users_of(str(item_id)))] = False
-        search = PlannedSearch(
-            ExactSearch(users.vectors),
-            lambda: self.generation.chroma_search("users"),
-            self.recipe.search,
-        )
         asked = self.generation.vectors[row][None]
-        found, scores = search.nearest(asked, min(k, len(users.ids)), allowed)
+        found, scores = self._users.nearest(asked, min(k, len(users.ids)), allowed)
         members: list[AudienceMember] = []
         for u, score in zip(found[0], scores[0], strict=True):
             because = self._nearest_of(users.ids[u], row) if u >= 0 else None
@@ -252,28 +251,25 @@ class Recommender:
             raise QueryError("this recommender knows no users: ask for_history, like or similar")
         return self._ledger
 
-    # -- parts, loaded when first needed ----------------------------------------------------------
+    # -- parts, loaded when first needed, by one thread while others wait --------------------------
 
-    @cached_property
+    @property
     def encoder(self) -> Encoder:
         """Refused with IndexMismatch unless it is the one that made the index's vectors."""
-        encoder = Encoder(self.recipe.encoder)
-        self.generation.require(encoder=encoder.name)
-        return encoder
+        with self._loading:
+            if self._encoder is None:
+                encoder = Encoder(self.recipe.encoder)
+                self.generation.require(encoder=encoder.name)
+                self._encoder = encoder
+            return self._encoder
 
-    @cached_property
+    @property
     def templates(self) -> Templates:
         """Those that made the index's texts."""
-        return self.generation.templates(self.encoder)
-
-    @cached_property
-    def receipt(self) -> Receipt:
-        return Receipt(
-            self.generation.name,
-            self.generation.recipe_fingerprint[:12],
-            self.generation.blend_fingerprint[:12],
-            __version__,
-        )
+        with self._loading:
+            if self._templates is None:
+                self._templates = self.generation.templates(self.encoder)
+            return self._templates
 
     # -- the one path of every answer -------------------------------------------------------------
 
@@ -287,30 +283,39 @@ class Recommender:
         rows = self._candidates(query, ask, allowed, outside, sources)
         signals = [self.signals[name] for name in blend.names]
         scores = score_all(query, rows, signals)
-        parts = blend.parts(scores)
-        total = blend.total(query, rows, parts)
+        parts = blend.parts(rows, scores)
+        totals = blend.total(query, rows, parts)
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
         chosen = arrange(
-            total,
+            totals,
             self.generation.vectors[rows] if diversity else np.empty((len(rows), 0), np.float32),
             outside[rows],
             ask.k,
             diversity=diversity,
             cross_share=ask.cross_share if len(home) else None,
         )
-        cold = self.generation.signals.popularity.people == 0
-        why: list[tuple[Reason, ...]] = [()] * len(chosen)
+        found, scores, parts = rows[chosen], scores[chosen], parts[chosen]
+        cold, cross = self.generation.signals.popularity.cold[found], outside[found]
+        item_of = cache(self.catalogue.item)
+        why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
-            item_of = cache(self.catalogue.item)
-            why = reasons(
-                query,
-                rows[chosen],
-                scores[chosen],
-                parts[chosen],
-                signals,
-                item_of,
-                cold[rows[chosen]],
+            why = reasons(query, found, scores, parts, signals, item_of, cold)
+        items = tuple(
+            Recommendation(
+                rank=at + 1,
+                item=item_of(int(row)),
+                score=float(totals[chosen[at]]),
+                cross=bool(cross[at]),
+                cold=bool(cold[at]),
+                reasons=why[at],
+                signals={
+                    name: float(value)
+                    for name, value in zip(blend.names, scores[at], strict=True)
+                    if np.isfinite(value)
+                },
             )
+            for at, row in enumerate(found)
+        )
         return Recommendations(
             query={
                 "kind": query.kind,
@@ -321,24 +326,9 @@ class Recommender:
                 "cross_share": ask.cross_share,
                 "diversity": diversity,
             },
-            items=tuple(
-                Recommendation(
-                    rank=rank,
-                    item=self.catalogue.item(int(rows[at])),
-                    score=float(total[at]),
-                    cross=bool(outside[rows[at]]),
-                    cold=bool(cold[rows[at]]),
-                    reasons=why[rank - 1],
-                    signals={
-                        name: float(value)
-                        for name, value in zip(blend.names, scores[at], strict=True)
-                        if np.isfinite(value)
-                    },
-                )
-                for rank, at in enumerate(chosen, 1)
-            ),
+            items=items,
             receipt=self.receipt,
-            shortfall=shortfall(ask, len(chosen), int(outside[rows[chosen]].sum()), len(home)),
+            shortfall=shortfall(ask, len(items), int(cross.sum()), len(home)),
             notes=notes(
                 query,
                 ask,
@@ -368,11 +358,9 @@ class Recommender:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""
         if query.kind == "user" and not len(query.history):
             return _POPULAR, _POPULAR.names
-        if situation not in self._blends:
-            self._blends[situation] = self.generation.blend(situation, self.signals)
         return self._blends[situation], self.generation.situation(situation).sources
 
-    def _planned(self, collection: Vectors, vectors: np.ndarray) -> Search:
+    def _planned(self, collection: CollectionName, vectors: np.ndarray) -> Search:
         if self.generation.stored is None:
             return ExactSearch(vectors)
         return PlannedSearch(

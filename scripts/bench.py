@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +49,11 @@ class Bar:
     @property
     def met(self) -> bool:
         return self.value <= self.bar if self.most else self.value >= self.bar
+
+    def words(self, name: str) -> str:
+        sign = "at most" if self.most else "at least"
+        met = "met" if self.met else "MISSED"
+        return f"{met:<7}{name}: {self.value:.4g} ({sign} {self.bar:g})"
 
 
 @dataclass(frozen=True)
@@ -174,10 +179,11 @@ def bench_search(setting: Setting) -> Figures:
         for code, name in enumerate(names):
             masks[f"without {name}"] = codes != code
             masks[f"only {name}"] = codes == code
-        for collection, vectors in (
-            ("items", rec.generation.vectors),
-            ("texts", rec.generation.raw),
-        ):
+        searched: dict[Literal["items", "texts"], np.ndarray] = {
+            "items": rec.generation.vectors,
+            "texts": rec.generation.raw,
+        }
+        for collection, vectors in searched.items():
             search = rec.generation.chroma_search(collection)
             probes = np.asarray(vectors[rng.choice(len(vectors), 500, replace=False)])
             for words, allowed in masks.items():
@@ -276,12 +282,18 @@ def bench_relevance(setting: Setting) -> Figures:
         others = ("queries.tsv", "qrels.txt") if trial.protocol == "search" else None
         names = others or ("interactions.parquet",)
         files[trial.data] = (folder / "items.parquet", *(folder / name for name in names))
-    least, most, figures = relevance.measure(files, setting.work)
-    if setting.update:
-        kept = [{k: v for k, v in trial.items() if k != "seconds"} for trial in figures["trials"]]
-        figures["moved"] = golden.update(HERE / "docs" / "relevance.json", kept)
-    bars = {name: Bar(value, bar) for name, (value, bar) in least.items()}
-    bars |= {name: Bar(value, bar, most=True) for name, (value, bar) in most.items()}
+    bars: dict[str, Bar] = {}
+    figures: dict[str, Any] = {"builds": {}, "trials": [], "moved": []}
+    for found in relevance.measured(files, setting.work):
+        mine = {name: Bar(value, bar) for name, (value, bar) in found.least.items()}
+        mine |= {name: Bar(value, bar, most=True) for name, (value, bar) in found.most.items()}
+        print("\n".join(bar.words(name) for name, bar in mine.items()), file=sys.stderr)
+        if setting.update:
+            kept = [{k: v for k, v in trial.items() if k != "seconds"} for trial in found.trials]
+            figures["moved"] += golden.update(HERE / "docs" / "relevance.json", kept)
+        bars |= mine
+        figures["builds"][found.data] = found.build
+        figures["trials"] += found.trials
     return bars, figures
 
 
@@ -351,9 +363,7 @@ def main() -> None:
         print(json.dumps(document, indent=2))
     else:
         for name, bar in bars.items():
-            sign = "at most" if bar.most else "at least"
-            met = "met" if bar.met else "MISSED"
-            print(f"{met:<7}{name}: {bar.value:.4g} ({sign} {bar.bar:g})")
+            print(bar.words(name))
         for name, value in figures.items():
             print(f"       {name}: {value}")
     if not all(bar.met for bar in bars.values()):

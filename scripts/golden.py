@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from crossrec_llm.evaluation.words import number
+from crossrec_llm.store.files import write_atomically
 
 SHOWN = ("recall@10", "ndcg@10", "ndcg_judged@10", "recall@100")
 
@@ -42,7 +46,7 @@ def entry_of(
         "options": {k: v for k, v in options.items() if k != "only"},
         "seeds": len(found),
         "people": found[0]["users"],
-        "rows": rows,
+        "rows": {name: row for name, row in rows.items() if row},
         "controls": {name: value for name, value in controls.items() if value is not None},
     }
 
@@ -59,7 +63,7 @@ def update(path: Path, entries: Iterable[Mapping[str, Any]]) -> list[str]:
                 if not low <= value <= high:
                     moved.append(f"{_key(entry)}, {row}, {measure}: {old:.4f} -> {value:.4f}")
         known[_key(entry)] = entry
-    path.write_text(json.dumps(list(known.values()), indent=1) + "\n")
+    write_atomically(path, (json.dumps(list(known.values()), indent=1) + "\n").encode())
     return moved
 
 
@@ -96,5 +100,5 @@ def _key(entry: Mapping[str, Any]) -> str:
 def _cell(interval: Sequence[float] | None) -> str:
     if interval is None:
         return ""
-    value, low, high = (f"{x:.3f}".replace("0.", ".") for x in interval)
+    value, low, high = (re.sub(r"\b0\.", ".", number(x)) for x in interval)
     return f"{value} ({low} to {high})"

@@ -1,7 +1,8 @@
 """Every figure of docs/relevance.md, measured again; `scripts/bench relevance` runs it.
 
 Each data set is built once with the default recipe, which times a first build, and evaluated by
-every protocol that it is good for.
+every protocol that it is good for; all of that in a process of its own, whose peak memory is that
+of this data set.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,11 @@ from threadpoolctl import threadpool_limits
 
 from crossrec_llm import Recommender, build
 from crossrec_llm.evaluation import Evaluation, evaluate
+from crossrec_llm.generation import Generation
+from crossrec_llm.meaning import Space, SpaceOptions
+from crossrec_llm.signals import fit_ease
+from crossrec_llm.store import Index
+from crossrec_llm.tables import Histories
 
 SEEDS = 5
 MOST_LOSS = 0.03
@@ -28,6 +37,8 @@ MINUTES = {"beauty": 8, "food-kitchen": 45}
 BUILD_MINUTES = {"food-kitchen": 15}
 P50, P99 = 15, 40
 MOST_OF_BUILD = 0.5
+WARM_GB = {"beauty": 6, "food-kitchen": 16}
+EASE_MINUTES, EASE_GB = {"food-kitchen": 10}, {"food-kitchen": 12}
 
 
 @dataclass(frozen=True)
@@ -88,61 +99,121 @@ TRIALS = (
 Bars = dict[str, tuple[float, float]]
 
 
-def measure(files: Mapping[str, tuple[Path, ...]], work: Path) -> tuple[Bars, Bars, dict[str, Any]]:
-    """Figures that must be at least, and at most, their bar (name -> value, bar), and all others.
+@dataclass(frozen=True)
+class Found:
+    """What was measured of one data set.
 
-    `files` : of each data set its items, its log, or its queries and qrels.
+    least, most : figures that must be at least, and at most, their bar (name -> value, bar).
+    build, trials : all other figures.
     """
-    bars: Bars = {}
-    limits: Bars = {}
+
+    data: str
+    least: Bars = field(default_factory=dict)
+    most: Bars = field(default_factory=dict)
+    build: dict[str, Any] = field(default_factory=dict)
+    trials: list[dict[str, Any]] = field(default_factory=list)
+
+
+def measured(files: Mapping[str, tuple[Path, ...]], work: Path) -> Iterator[Found]:
+    """One data set after the other, each as soon as it is done.
+
+    A process that was killed (by a lack of memory, say) is a bar that was missed, and the others go
+    on.
+
+    Parameters
+    ----------
+    files : of each data set its items, its log, or its queries and qrels.
+    """
+    for name in dict.fromkeys(trial.data for trial in TRIALS if trial.data in files):
+        found = Found(name)
+        try:
+            found = apart(measure, name, files[name], work / name)
+            if name in EASE_MINUTES:
+                fit = found.build["text_ease"] = apart(text_ease, work / name)
+                found.most[f"{name}, minutes of text EASE"] = fit["minutes"], EASE_MINUTES[name]
+                found.most[f"{name}, peak GB of text EASE"] = fit["gb"], EASE_GB[name]
+        except BrokenProcessPool:
+            found.least[f"{name}, runs to its end"] = 0, 1
+        yield found
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of a module gives in a process of its own.
+
+    Raises
+    ------
+    BrokenProcessPool : the process was killed.
+    """
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(function, *arguments).result()
+
+
+def peak() -> float:
+    """The most memory that this process has had, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def measure(name: str, files: tuple[Path, ...], index: Path) -> Found:
+    """Build a data set and try it by every protocol that it is good for."""
+    found = Found(name)
+    _build(found, files, index)
     before = 0.0
-    figures: dict[str, Any] = {"builds": {}, "trials": []}
-    for name in dict.fromkeys(trial.data for trial in TRIALS):
-        if name not in files:
-            continue
-        index = work / name
+    for trial in (trial for trial in TRIALS if trial.data == name):
+        label = f"{name}, {trial.protocol}"
         started = time.perf_counter()
-        items, *log = files[name][:2] if name != "icecat" else files[name][:1]
-        report = build(items, log or None, index)
-        figures["builds"][name] = {
-            "seconds": time.perf_counter() - started,
-            "steps": report.seconds,
-            "blend": report.blend.summary(),
-        }
-        share = report.seconds["tune"] / figures["builds"][name]["seconds"]
-        limits[f"{name}, part of the build that fits the blend"] = share, MOST_OF_BUILD
-        if name in BUILD_MINUTES:
-            seconds = figures["builds"][name]["seconds"]
-            limits[f"{name}, minutes of a first build"] = seconds / 60, BUILD_MINUTES[name]
-            asked = figures["builds"][name]["answer_ms"] = latency(index)
-            limits[f"{name}, ms of an answer, p50"] = asked["p50"], P50
-            limits[f"{name}, ms of an answer, p99"] = asked["p99"], P99
-        for trial in (trial for trial in TRIALS if trial.data == name):
-            label = f"{name}, {trial.protocol}"
-            started = time.perf_counter()
-            found = list(_runs(trial, index, files[name]))
-            if trial.protocol == "warm" and trial.bars and name in MINUTES:
-                minutes = (time.perf_counter() - started) / 60
-                limits[f"{label}, minutes"] = minutes, MINUTES[name]
-            for place, bar in trial.bars.items():
-                bars[f"{label}, {place}"] = (_mean(found, place), bar)
-            if trial.ratio is not None:
-                times = _mean(found, RECALL) / _mean(found, "baselines.als.recall@10")
-                bars[f"{label}, recall@10 over ALS"] = (times, trial.ratio)
-            if trial.options is THOROUGH:
-                share = before / _mean(found, RECALL)
-                bars[f"{label}, recall@10 of a default build over tune"] = share, LEAST_OF_THOROUGH
-            elif trial.protocol == "warm":
-                before = _mean(found, RECALL)
-            if trial.protocol == "cold-items":
-                kept = 1 - _mean(found, "slices.warm_loss.recall@10")
-                bars[f"{label}, recall@10 of warm items kept"] = kept, 1 - MOST_LOSS
-            entry = golden.entry_of(
-                name, trial.protocol, trial.options, [each.to_dict() for each in found]
-            )
-            figures["trials"].append(entry | {"seconds": [each.seconds for each in found]})
-        figures["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return bars, limits, figures
+        runs = list(_runs(trial, index, files))
+        minutes = (time.perf_counter() - started) / 60
+        for place, bar in trial.bars.items():
+            found.least[f"{label}, {place}"] = _mean(runs, place), bar
+        if trial.ratio is not None:
+            times = _mean(runs, RECALL) / _mean(runs, "baselines.als.recall@10")
+            found.least[f"{label}, recall@10 over ALS"] = times, trial.ratio
+        if trial.options is THOROUGH:
+            words = f"{label}, recall@10 of a default build over tune"
+            found.least[words] = before / _mean(runs, RECALL), LEAST_OF_THOROUGH
+        elif trial.protocol == "warm":
+            before = _mean(runs, RECALL)
+            if name in WARM_GB:
+                found.most[f"{label}, minutes"] = minutes, MINUTES[name]
+                found.most[f"{label}, peak GB"] = peak(), WARM_GB[name]
+        if trial.protocol == "cold-items":
+            kept = 1 - _mean(runs, "slices.warm_loss.recall@10")
+            found.least[f"{label}, recall@10 of warm items kept"] = kept, 1 - MOST_LOSS
+        documents = [run.to_dict() for run in runs]
+        entry = golden.entry_of(name, trial.protocol, trial.options, documents)
+        found.trials.append(entry | {"seconds": [run.seconds for run in runs]})
+    found.build["peak_gb"] = peak()
+    return found
+
+
+def _build(found: Found, files: tuple[Path, ...], index: Path) -> None:
+    """The first build, timed; and answers of it."""
+    name = found.data
+    items, *log = files[:2] if name != "icecat" else files[:1]
+    started = time.perf_counter()
+    report = build(items, log or None, index)
+    seconds = time.perf_counter() - started
+    found.build.update(seconds=seconds, steps=report.seconds, blend=report.blend.summary())
+    share = report.seconds["tune"] / seconds
+    found.most[f"{name}, part of the build that fits the blend"] = share, MOST_OF_BUILD
+    if name in BUILD_MINUTES:
+        found.most[f"{name}, minutes of a first build"] = seconds / 60, BUILD_MINUTES[name]
+        asked = found.build["answer_ms"] = latency(index)
+        found.most[f"{name}, ms of an answer, p50"] = asked["p50"], P50
+        found.most[f"{name}, ms of an answer, p99"] = asked["p99"], P99
+
+
+def text_ease(index: Path) -> dict[str, float]:
+    """Minutes of a fit of text EASE alone, and the peak memory in GB of a process that does it."""
+    with Index.open(index) as opened:
+        built, events = Generation.load(opened.generation), opened.ledger.events()
+    options = built.recipe.signals.ease
+    histories = Histories.from_events(events, built.catalogue, built.histories)
+    started = time.perf_counter()
+    codes = built.catalogue.top_codes
+    space = Space.fit(built.raw, codes, SpaceOptions(power=options.power))
+    fit_ease(histories, space.apply(built.raw, codes), options)
+    return {"minutes": (time.perf_counter() - started) / 60, "gb": peak()}
 
 
 def latency(index: Path, questions: int = 500) -> dict[str, float]:

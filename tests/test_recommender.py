@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from crossrec_llm import Filter, Recommender, build
+from crossrec_llm import recommender as recommender_module
 from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.errors import IndexMismatch, IndexMissing, QueryError, UnknownItem, UnknownUser
+from crossrec_llm.generation import Generation
 from tests import shop
 
 THEME = {good.item_id: good.theme for theme in shop.THEMES for good in shop.of_theme(theme)}
@@ -297,3 +301,45 @@ def test_a_blend_without_popularity_still_has_something_for_newcomers(shop_index
         taken = [people[recommender.catalogue.row(item_id)] for item_id in answer.ids]
     assert taken == sorted(people, reverse=True)[:5]
     assert {r.reasons[0].kind for r in answer} == {"popular"}
+
+
+def test_threads_that_ask_at_once_load_the_encoder_once(shop_index, monkeypatch):
+    loaded = []
+
+    def slowly(load):
+        def wrapped(*given):
+            loaded.append(load)
+            time.sleep(0.05)
+            return load(*given)
+
+        return wrapped
+
+    encoder, templates = recommender_module.Encoder, Generation.templates
+    monkeypatch.setattr(recommender_module, "Encoder", slowly(encoder))
+    monkeypatch.setattr(Generation, "templates", slowly(templates))
+    with Recommender.open(shop_index) as opened, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: (opened.templates, opened.encoder), range(8)))
+    assert len(set(found)) == 1
+    assert sorted(map(loaded.count, (encoder, templates))) == [1, 1]
+
+
+def test_many_threads_get_the_answers_of_one(shop_index):
+    def asked(recommender, n):
+        with_text = recommender.like(shop.THEMES[n % len(shop.THEMES)], user=f"u{n}", k=5)
+        return [recommender.for_user(f"u{n}").ids, with_text.ids, recommender.audience("b-roses")]
+
+    with Recommender.open(shop_index) as alone:
+        one_by_one = [asked(alone, n) for n in range(16)]
+    with Recommender.open(shop_index) as opened, ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda n: asked(opened, n), range(16)))
+    assert repr(together) == repr(one_by_one)
+
+
+def test_what_an_index_lacks_is_saved_with_it(shop_files, tmp_path):
+    report = build(shop_files / "items.csv", index=tmp_path / "index")
+    assert report.left_out["ease"].startswith("nobody took anything")
+    again = build(shop_files / "items.csv", index=tmp_path / "index")
+    assert again.unchanged
+    assert again.left_out == report.left_out == again.to_dict()["left_out"]
+    with Recommender.open(tmp_path / "index") as opened:
+        assert opened.generation.signals.left_out == report.left_out

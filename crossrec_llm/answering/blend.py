@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from annotated_types import MinLen
+from annotated_types import Ge, Le, MinLen
 
 from crossrec_llm.records import STRICT, Query
 
@@ -20,11 +20,14 @@ class Situation:
 
     weights : signal -> weight on its z-score.
     sources : signals that may propose items; the others only score.
+    cold : the weights on items that nobody took yet; `weights` where nothing stands here. Below 0
+        on popularity, they let more of them in.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     weights: Annotated[dict[str, float], MinLen(1)]
     sources: Annotated[tuple[str, ...], MinLen(1)]
+    cold: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class BlendOptions:
     else than the default stays as it is set.
 
     tune : whether a build fits them.
+    cold_cost : what part of the quality of the lists (ndcg@10 on items that somebody took) a fit
+        gives up at most to let in items that nobody took.
     user : for a person, in all categories or the home categories.
     cross : for a person, outside the home categories only.
     like : for a text; the text alone proposes, a person or examples only bend its order.
@@ -44,6 +49,7 @@ class BlendOptions:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     tune: bool = True
+    cold_cost: Annotated[float, Ge(0), Le(1)] = 0.02
     user: Situation = field(
         default_factory=lambda: Situation(
             {
@@ -56,19 +62,21 @@ class BlendOptions:
                 "popularity": 0.2,
             },
             ("ease", "transitions", "als", "text", "popularity"),
+            {"ease": 0.5, "neighbours": 0.15, "transitions": 0.3, "graph": 0.5, "text": 0.3},
         )
     )
     cross: Situation = field(
         default_factory=lambda: Situation(
             {
-                "late_interaction": 1.0,
-                "transport": 1.0,
-                "als": 0.5,
-                "ease": 0.2,
+                "als": 1.0,
+                "neighbours": 0.5,
+                "ease": 0.3,
                 "graph": 0.2,
-                "popularity": 0.1,
+                "late_interaction": 0.5,
+                "popularity": 0.4,
             },
             ("late_interaction", "als", "ease", "transport", "popularity"),
+            {"late_interaction": 0.6, "transport": 0.6},
         )
     )
     like: Situation = field(
@@ -109,10 +117,10 @@ class Blend(Protocol):
 
     names: tuple[str, ...]
 
-    def parts(self, scores: np.ndarray) -> np.ndarray:
+    def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """(n, s) float32: what each signal adds to each row's first score.
 
-        `scores` is (n, s), the signals' scores of the pool.
+        `rows` is (n,) int64, the pool; `scores` (n, s), what the signals say of it.
         """
         ...
 
@@ -126,15 +134,32 @@ class WeightedBlend:
 
     Parameters
     ----------
-    weights : signal name -> weight; a signal of weight 0 is left out.
+    weights : signal name -> weight.
+    cold : the same for the items of `is_cold`; None = as all others.
+    is_cold : (n_items,) bool.
     """
 
-    def __init__(self, weights: Mapping[str, float]) -> None:
-        self.names = tuple(name for name, weight in weights.items() if weight)
-        self.weights = np.array([weights[name] for name in self.names], np.float32)
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        cold: Mapping[str, float] | None = None,
+        is_cold: np.ndarray | None = None,
+    ) -> None:
+        cold = weights if cold is None else cold
+        named = dict.fromkeys((*weights, *cold))
+        self.names = tuple(n for n in named if weights.get(n) or cold.get(n))
+        self.weights, self.cold_weights = (
+            np.array([by_name.get(n, 0.0) for n in self.names], np.float32)
+            for by_name in (weights, cold)
+        )
+        self.is_cold = is_cold
 
-    def parts(self, scores: np.ndarray) -> np.ndarray:
-        return standardise(scores) * self.weights
+    def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        parts = standardise(scores)
+        if self.is_cold is None:
+            return parts * self.weights
+        cold = self.is_cold[rows][:, None]
+        return parts * np.where(cold, self.cold_weights, self.weights)
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
         total: np.ndarray = parts.sum(axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,13 @@ class LearnedBlend:
     """A weighted blend whose `head` best rows are put in a new order by gradient-boosted trees.
 
     The rows of the head share out its scores anew, the highest to the one that the trees put
-    first: order changes, the scale does not. Reasons stay those of the weighted blend.
+    first: order changes, the scale does not. Rows that nobody took keep their places: the trees
+    have learned nothing of them. Reasons stay those of the weighted blend.
 
     Parameters
     ----------
     first : the weighted blend.
-    trees : the text of a LightGBM model over `features`.
+    trees : the text of a LightGBM model over `features` of the signals that weigh something.
     head : how many of the best rows are ordered anew.
     vectors : (n_items, dim) float32 unit rows in the space.
     people : (n_items,) int64, how many took each item.
@@ -37,22 +38,29 @@ class LearnedBlend:
     ) -> None:
         self.first, self.names, self.head = first, first.names, head
         self._trees, self._vectors, self._people = trees, vectors, people
+        self._loading = Lock()
+        self._loaded: Any = None
 
-    @cached_property
+    @property
     def _booster(self) -> Any:
-        import lightgbm
+        with self._loading:
+            if self._loaded is None:
+                import lightgbm
 
-        return lightgbm.Booster(model_str=self._trees)
+                self._loaded = lightgbm.Booster(model_str=self._trees)
+            return self._loaded
 
-    def parts(self, scores: np.ndarray) -> np.ndarray:
-        return self.first.parts(scores)
+    def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        return self.first.parts(rows, scores)
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
         total = self.first.total(query, rows, parts)
-        if not len(rows):
+        best = np.argsort(-total, kind="stable")
+        head = best[self._people[rows[best]] > 0][: self.head]
+        if not len(head):
             return total
-        head = np.argsort(-total, kind="stable")[: self.head]
-        seen = features(query, rows, parts, total, head, self._vectors, self._people)
+        used = parts[:, self.first.weights != 0]
+        seen = features(query, rows, used, total, head, self._vectors, self._people)
         order = np.argsort(-self._booster.predict(seen, num_threads=1), kind="stable")
         out = total.copy()
         out[head[order]] = total[head]

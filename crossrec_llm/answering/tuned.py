@@ -38,7 +38,8 @@ class TunedBlend:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True, indent=1)
+        """In the order of the weights, which is that of the trees' features."""
+        return json.dumps(asdict(self), indent=1)
 
     def save(self, path: Path) -> None:
         path.write_text(self.to_json(), "utf-8")
@@ -54,9 +55,9 @@ class TunedBlend:
         document = json.loads(path.read_text("utf-8"))
         situations = {}
         for name, entry in document["situations"].items():
-            situation = entry.pop("situation")
-            weights, sources = situation["weights"], tuple(situation["sources"])
-            situations[name] = Tuned(Situation(weights, sources), **entry)
+            stored = entry.pop("situation")
+            situation = Situation(stored["weights"], tuple(stored["sources"]), stored["cold"])
+            situations[name] = Tuned(situation, **entry)
         return cls(situations, document["left_out"])
 
     def summary(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class TunedBlend:
         fitted = {
             name: {
                 "weights": dict(tuned.situation.weights),
+                "cold": dict(tuned.situation.cold),
                 "sources": list(tuned.situation.sources),
                 "trees": bool(tuned.trees),
                 "figures": dict(tuned.figures),

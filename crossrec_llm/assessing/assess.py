@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +16,7 @@ from crossrec_llm.assessing.findings import Finding
 from crossrec_llm.assessing.leakage import LEAKS, held_out, leakage
 from crossrec_llm.assessing.overlap import Overlap, overlap
 from crossrec_llm.assessing.quality import TextQuality, text_groups, text_quality
-from crossrec_llm.assessing.trial import MINUTES, Sample, Trial, draw, try_out
+from crossrec_llm.assessing.trial import LEAST_MINUTES, MINUTES, Sample, Trial, draw, try_out
 from crossrec_llm.assessing.verdict import RULES, Verdict, decide, too_little
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.measuring import Data
@@ -88,23 +89,26 @@ def assess(
     test : events that were held out of the interactions elsewhere, to be searched for copies.
     index : folder of an index; vectors come from its cache and new ones go there, so that a later
         build has them. Nothing else in it is read or changed. None keeps no vectors.
-    minutes : about how long measuring may take on two cores; the sample grows with it.
+    minutes : about how long measuring may take on two cores, at least 1; the sample grows with it.
 
     Raises
     ------
     DataError, RecipeError, TemplateError, ModelError : what is wrong with the input.
-    QueryError : minutes are not above 0, or held-out events have no log to be looked for in.
+    QueryError : minutes are too few, or held-out events have no log to be looked for in.
     """
-    if not minutes > 0:
-        raise QueryError(f"minutes must be above 0, not {minutes:g}")
+    if not LEAST_MINUTES <= minutes < math.inf:
+        raise QueryError(
+            f"minutes must be {LEAST_MINUTES:g} or more, not {minutes:g}: in less, too few people "
+            "can be asked for a verdict"
+        )
     if test is not None and interactions is None:
         raise QueryError("held-out events are searched for in the interactions: give these too")
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     seconds: dict[str, float] = {}
-    with _timed(seconds, "read"):
+    with _timed(seconds, "read", progress):
         tables = read_tables(items, interactions, recipe.tables, progress=progress)
         held = None if test is None else _held_out(items, test, recipe)
-    with _timed(seconds, "look"):
+    with _timed(seconds, "look", progress):
         text, across, leaks = _look(tables, held, recipe, seed)
     notes = [note for table in tables.report.tables for note in table.notes]
     trial: Trial | None = None
@@ -113,9 +117,9 @@ def assess(
     else:
         sample = draw(tables.catalogue, tables.events, seed=seed, minutes=minutes)
         notes += [sample.words] if sample.words else []
-        with _timed(seconds, "encode"):
+        with _timed(seconds, "encode", progress):
             data = _encoded(recipe, sample, index, progress)
-        with _timed(seconds, "measure"):
+        with _timed(seconds, "measure", None):  # it tells its own steps
             try:
                 trial = try_out(data, sample, seed=seed, minutes=minutes, progress=progress)
                 verdict = decide(trial)
@@ -176,13 +180,17 @@ def _unmeasured(tables: Tables) -> Verdict:
         return too_little("the interactions are empty")
     if not len(tables.events):
         return too_little(
-            f"none of the {log.rows_read:,} interactions is usable; `crossrec check` says why"
+            f"none of the interactions ({log.rows_read:,} read) is usable; see `crossrec check`"
         )
     return too_little("all interactions are dislikes, or weigh nothing")
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+def _timed(seconds: dict[str, float], step: str, progress: Progress | None) -> Iterator[None]:
     started = time.perf_counter()
+    if progress is not None:
+        progress(step, 0, 1)
     yield
+    if progress is not None:
+        progress(step, 1, 1)
     seconds[step] = round(time.perf_counter() - started, 3)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from crossrec_llm.evaluation.words import counted
+
 Grade = Literal["ok", "look", "bad"]
 
 EXAMPLES = 3
@@ -108,11 +110,7 @@ def shown(examples: Sequence[str]) -> tuple[str, ...]:
     return tuple(e if len(e) <= _SHOWN else f"{e[: _SHOWN - 3]}..." for e in examples[:EXAMPLES])
 
 
-def counted(n: int, one: str, many: str = "") -> str:
-    """Spell a count: "1 item", "2 items"."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def part(n: int, of: int, name: str) -> str:
-    """Spell a part: "12 of 400 items (3.0 %)"."""
-    return f"{n:,} of {of:,} {name} ({n / of:.1%})" if of else f"0 {name}"
+def part(n: int, of: int, one: str, many: str = "") -> str:
+    """Spell a part: "12 of 400 items (3.0%)"."""
+    whole = counted(of, one, many)
+    return f"{n:,} of {whole} ({n / of:.1%})" if of else whole

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm.assessing.findings import Finding, counted, found, part, shown
+from crossrec_llm.assessing.findings import Finding, found, part, shown
 from crossrec_llm.evaluation.clock import no_clock
+from crossrec_llm.evaluation.words import counted
 from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.tables.events import REAL_TIME
 
@@ -60,7 +61,7 @@ def _twins_in_histories(catalogue: Catalogue, histories: Histories, twins: np.nd
             hit += 1
             one, other = (catalogue.ids[rows[at]] for at in (int(same[0]), -1))
             examples.append(f"{histories.user_ids[user]}: {one} and {other}")
-    people = part(hit, asked, "people")
+    people = part(hit, asked, "person", "people")
     words = f"{people} took their last item before, as another id with the same text"
     return found("found through a twin", hit / max(asked, 1), words, examples)
 
@@ -78,8 +79,8 @@ def _people_twice(histories: Histories) -> Finding:
                 copies += 1
                 examples.append(f"{other} and {user_id}, {len(rows)} items")
     words = (
-        f"{part(copies, len(histories), 'people')} have the same {LONG_HISTORY} or more items in "
-        "the same order as somebody else"
+        f"{part(copies, len(histories), 'person', 'people')} have the same {LONG_HISTORY} or more "
+        "items in the same order as somebody else"
     )
     return found("people twice", copies / max(len(histories), 1), words, examples)
 
@@ -89,7 +90,7 @@ def _times(events: pa.Table) -> list[Finding]:
     clock = np.asarray(events["timestamp"].to_numpy(), np.float64)
     known = np.isfinite(clock)
     n, missing = len(clock), int((~known).sum())
-    words = f"{part(missing, n, 'events')} have no time"
+    words = f"{part(missing, n, 'event')} have no time"
     findings = [found("no time", missing / max(n, 1), words)]
     clock = clock[known]
     if not len(clock):
@@ -108,14 +109,14 @@ def _odd_times(clock: np.ndarray) -> Finding:
     odd = clock < REAL_TIME
     if dates.mean() > 0.5:
         words = (
-            f"{part(int(dates.sum()), len(clock), 'times')} look like dates written as one number "
+            f"{part(int(dates.sum()), len(clock), 'time')} look like dates written as one number "
             f"({clock[dates][0]:.0f})"
         )
         means = "their order is right, their distances are not; write them as 2024-01-31"
         return Finding("time of another kind", "bad", words, means, float(dates.mean()))
     if odd.all():
         return found("time of another kind", 0.0, "all timestamps are of one kind: positions")
-    words = f"{part(int(odd.sum()), len(clock), 'timestamps')} lie before 1980, the others later"
+    words = f"{part(int(odd.sum()), len(clock), 'timestamp')} lie before 1980, the others later"
     examples = [f"{value:.0f}" for value in clock[odd][:3]]
     return found("time of another kind", float(odd.mean()), words, examples)
 
@@ -132,7 +133,7 @@ def _are_dates(clock: np.ndarray) -> np.ndarray:
 def _future(clock: np.ndarray) -> Finding:
     """Times after today; a later event has nothing to be compared with."""
     late = np.flatnonzero(clock > time.time() + _DAY)
-    words = f"{part(len(late), len(clock), 'timestamps')} lie in the future"
+    words = f"{part(len(late), len(clock), 'timestamp')} lie in the future"
     examples = [str(np.datetime64(int(min(value, 1e11)), "s")) for value in clock[late[:3]]]
     return found("in the future", len(late) / len(clock), words, examples)
 
@@ -144,8 +145,8 @@ def _toss_ups(histories: Histories) -> Finding:
     last, before = histories.timestamps[ends[long] - 1], histories.timestamps[ends[long] - 2]
     ties = int((last == before).sum())
     words = (
-        f"{part(ties, int(long.sum()), 'people')} have two newest items of the same time (one "
-        "basket, one day)"
+        f"{part(ties, int(long.sum()), 'person', 'people')} have two newest items of the same time "
+        "(one basket, one day)"
     )
     return found("last item is a toss-up", ties / max(int(long.sum()), 1), words)
 
@@ -187,7 +188,7 @@ def held_out(
         found(
             "held out, its twin in the log",
             twin.sum() / n,
-            f"{part(int(twin.sum()), n, 'held-out events')} are in the log as another id with the "
+            f"{part(int(twin.sum()), n, 'held-out event')} are in the log as another id with the "
             "same text",
             examples(twin),
         ),
@@ -208,7 +209,7 @@ def _copies(
     copied: np.ndarray, exact: np.ndarray, repeats: float, n: int, examples: Sequence[str]
 ) -> Finding:
     count, rows = int(copied.sum()), int(exact.sum())
-    words = f"{part(count, n, 'held-out events')} are in the log too, {rows:,} with the same time"
+    words = f"{part(count, n, 'held-out event')} are in the log too, {rows:,} with the same time"
     natural = rows == 0 and count / n <= REPEATS * repeats
     if count and natural:
         means = f"{repeats:.1%} of the log are repeats, so people may have taken them again"
@@ -231,10 +232,8 @@ def _goes_on(events: pa.Table, test: pa.Table, people: dict[str, int]) -> Findin
     asked = np.isfinite(earliest)
     later = asked & (latest > earliest)
     names = list(people)
-    words = (
-        f"{part(int(later.sum()), int(asked.sum()), 'held-out people')} have events in the log "
-        "after their first held-out one"
-    )
+    who = part(int(later.sum()), int(asked.sum()), "held-out person", "held-out people")
+    words = f"{who} have events in the log after their first held-out one"
     if not asked.any():
         words = f"{counted(len(test), 'held-out event')}, none with a time to compare"
     examples = [names[i] for i in np.flatnonzero(later)[:3]]

@@ -146,7 +146,7 @@ def _quantiles(lengths: np.ndarray) -> dict[str, float]:
 
 def _thin(n: int, few: list[int]) -> Finding:
     words = (
-        f"{part(few[1], n, 'items')} were taken by fewer than {_FEW_TAKEN} people, "
+        f"{part(few[1], n, 'item')} were taken by fewer than {_FEW_TAKEN} people, "
         f"{few[0]:,} by nobody"
     )
     return found("items hardly taken", few[1] / n, words)
@@ -154,7 +154,7 @@ def _thin(n: int, few: list[int]) -> Finding:
 
 def _short_histories(lengths: np.ndarray) -> Finding:
     short = int((lengths < _SHORT).sum())
-    words = f"{part(short, len(lengths), 'people')} have fewer than {_SHORT} items"
+    words = f"{part(short, len(lengths), 'person', 'people')} have fewer than {_SHORT} items"
     return found("short histories", short / max(len(lengths), 1), words)
 
 
@@ -164,7 +164,7 @@ def _staying(
     """Whether people cross at all, and between which categories too few do."""
     if sum(bool(name) for name in catalogue.top_names) < 2 or not people:
         return []
-    words = f"{part(in_one, people, 'people')} are seen in one top category only"
+    words = f"{part(in_one, people, 'person', 'people')} are seen in one top category only"
     findings = [found("stay in one category", in_one / people, words)]
     weak = [c for c in crossings if not c.enough and c.home < c.target]
     pairs = len(crossings) // 2

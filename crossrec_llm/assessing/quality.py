@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
-from crossrec_llm.assessing.findings import Finding, counted, found, part
+from crossrec_llm.assessing.findings import Finding, found, part
 from crossrec_llm.assessing.languages import knows, language
+from crossrec_llm.evaluation.words import counted
 from crossrec_llm.tables import Catalogue, Suspicion
 
 FEW_WORDS = 3
@@ -117,7 +118,7 @@ def _count(text: str) -> int:
 def _short(lengths: np.ndarray, own: list[str]) -> Finding:
     few = np.flatnonzero(lengths < FEW_WORDS)
     words = (
-        f"{part(len(few), len(own), 'items')} have a title and description of fewer than "
+        f"{part(len(few), len(own), 'item')} have a title and description of fewer than "
         f"{FEW_WORDS} words together; the median is {np.median(lengths):.0f} words"
     )
     return found(
@@ -127,7 +128,7 @@ def _short(lengths: np.ndarray, own: list[str]) -> Finding:
 
 def _long(encoded: Sequence[str]) -> Finding:
     over = sum(_count(text) > MANY_WORDS for text in encoded)
-    words = f"{part(over, len(encoded), 'texts')} are longer than {MANY_WORDS} words"
+    words = f"{part(over, len(encoded), 'text')} are longer than {MANY_WORDS} words"
     return found("long texts", over / len(encoded), words)
 
 
@@ -138,7 +139,7 @@ def _same(twins: np.ndarray, titles: list[str]) -> Finding:
     examples = [
         f"{sizes[g]} ids: {titles[int(np.argmax(twins == g))]!r}" for g in largest if sizes[g] > 1
     ]
-    words = f"{part(extra, len(twins), 'items')} have the same text as another id"
+    words = f"{part(extra, len(twins), 'item')} have the same text as another id"
     return found("same text", extra / len(twins), words, examples)
 
 
@@ -146,7 +147,7 @@ def _nearly_same(texts: list[str], titles: list[str]) -> Finding:
     pairs = near_pairs(texts)
     alike = len({i for pair in pairs for i in pair})
     examples = [f"{titles[a][:45]!r} | {titles[b][:45]!r}" for a, b in pairs[:3]]
-    words = f"{part(alike, len(texts), 'distinct texts')} share nine words of ten with another"
+    words = f"{part(alike, len(texts), 'distinct text')} share nine words of ten with another"
     return found("nearly the same text", alike / len(texts), words, examples)
 
 
@@ -201,7 +202,7 @@ def _languages(spoken: Counter[str], own: list[str], model: str) -> Finding:
 
 def _boilerplate(texts: list[str], described: bool) -> Finding:
     """Runs of words that many texts share, as a shop's footer or a maker's promise."""
-    name = "descriptions" if described else "titles"
+    name = "description" if described else "title"
     lists = [_WORD.findall(text.casefold()) for text in texts]
     least = max(BOILERPLATE_TEXTS, BOILERPLATE_SHARE * len(lists))
     counts: Counter[tuple[str, ...]] = Counter()
@@ -248,7 +249,7 @@ def _left_overs(catalogue: Catalogue, suspicious: Sequence[Suspicion]) -> Findin
     kinds += [f"{s.kind} {s.count:,}" for s in suspicious]
     examples += [f"{s.kind}: id {s.examples[0]}" for s in suspicious if s.examples]
     n = min(len(rows) + marked, len(catalogue))
-    words = f"{part(n, len(catalogue), 'items')} hold what is no text"
+    words = f"{part(n, len(catalogue), 'item')} hold what is no text"
     words += f": {', '.join(kinds)}" if kinds else ""
     return found("left-overs", n / len(catalogue), words, examples)
 
@@ -259,17 +260,17 @@ def _categories(catalogue: Catalogue) -> tuple[Finding, ...]:
     without = int(sizes[catalogue.no_category]) if catalogue.no_category >= 0 else 0
     named = [(int(m), name) for name, m in zip(catalogue.top_names, sizes, strict=True) if name]
     named.sort(key=lambda pair: (-pair[0], pair[1]))
-    missing = f"{part(without, n, 'items')} have no category"
+    missing = f"{part(without, n, 'item')} have no category"
     findings = [found("no category", without / n, missing)]
     if named:
         most, largest = named[0]
-        words = f"{part(most, n, 'items')} are in the largest of {len(named):,} top categories"
+        words = f"{part(most, n, 'item')} are in the largest of {len(named):,} top categories"
         if len(named) == 1:
             words = "there is one top category"
         findings.append(found("largest category", most / n, words, [repr(largest)]))
         tiny = [(m, name) for m, name in named if m < TINY_CATEGORY]
         inside = sum(m for m, _ in tiny)
-        words = f"{part(inside, n, 'items')} are in a top category of fewer than {TINY_CATEGORY}"
+        words = f"{part(inside, n, 'item')} are in a top category of fewer than {TINY_CATEGORY}"
         examples = [f"{name!r}: {m}" for m, name in tiny]
         findings.append(found("tiny categories", inside / n, words, examples))
     return tuple(findings)

@@ -14,6 +14,7 @@ from crossrec_llm.evaluation.measures import Interval, bootstrap
 from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
 from crossrec_llm.evaluation.protocols import Split, split
 from crossrec_llm.evaluation.slices import Asked
+from crossrec_llm.evaluation.words import counted, people
 from crossrec_llm.records import Progress
 from crossrec_llm.tables import Catalogue
 from crossrec_llm.tables.histories import ranked
@@ -22,8 +23,8 @@ K = 10
 BLEND = "system"
 ALONE = ("popularity", "neighbours", "text")
 LEAST_CASES = 100  # with fewer people asked nothing is said
-# What ten minutes on two cores are enough for.
-PEOPLE, TEXTS, CASES, MINUTES = 50_000, 12_000, 2_000, 10.0
+# What ten minutes on two cores are enough for; one minute is a sample of 1,200 texts.
+PEOPLE, TEXTS, CASES, MINUTES, LEAST_MINUTES = 50_000, 12_000, 2_000, 10.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,7 @@ class Bridge:
     Attributes
     ----------
     recall : recall@10 of each system over the people whose hidden items lie there.
+    ahead : the blend's minus popularity's, paired.
     chance : recall of a list drawn at random.
     """
 
@@ -57,6 +59,7 @@ class Bridge:
     target: str
     users: int
     recall: Mapping[str, Interval]
+    ahead: Interval
     chance: float
 
 
@@ -67,21 +70,25 @@ class Trial:
     Attributes
     ----------
     users : people asked; items, events : what was measured on.
+    drawn : whether more people could be asked in more minutes.
     systems : recall@10 and ndcg@10 of each.
     ahead : of each of ALONE, the blend's ndcg@10 minus its, paired.
     over_popularity : ndcg@10 of the others of ALONE minus popularity's, paired.
     controls : recall that a sound measurement must fall to.
+    tied : of ALONE, those that score too many items alike to have lists.
     """
 
     protocol: str
     users: int
     items: int
     events: int
+    drawn: bool
     systems: Mapping[str, Mapping[str, Interval]]
     ahead: Mapping[str, Interval]
     over_popularity: Mapping[str, Interval]
     bridges: tuple[Bridge, ...]
     controls: Mapping[str, float | None]
+    tied: tuple[str, ...]
     notes: tuple[str, ...]
     seconds: Mapping[str, float]
 
@@ -114,9 +121,9 @@ def draw(catalogue: Catalogue, events: pa.Table, *, seed: int, minutes: float) -
     there = (place[users] < most_people) & kept[rows]
     asked = names.take(pa.array(np.flatnonzero(place < core))).to_pylist()
     words = (
-        f"measured on a sample of {int(kept.sum()):,} of {len(catalogue):,} items and "
-        f"{int(there.sum()):,} of {len(events):,} events; with fewer items than the whole "
-        f"catalogue has, all recalls are higher. {len(asked):,} of {len(names):,} people can be "
+        f"measured on a sample of {int(kept.sum()):,} of {counted(len(catalogue), 'item')} and "
+        f"{int(there.sum()):,} of {counted(len(events), 'event')}; with fewer items than the whole "
+        f"catalogue has, all recalls are higher. {len(asked):,} of {people(len(names))} can be "
         "asked, those whose items are all in it"
     )
     part = Catalogue(catalogue.table.filter(pa.array(kept)))
@@ -150,26 +157,25 @@ def try_out(
     found = measuring.run(chosen_baselines(parts.protocol, ALONE))
     wanted = (f"recall@{K}", f"ndcg@{K}")
     ndcg = {name: columns[f"ndcg@{K}"] for name, columns in measuring.columns.items()}
-    every = {BLEND: found.system, **found.baselines}
+
+    def over(name: str, other: str) -> Interval:
+        return bootstrap(ndcg[name] - ndcg[other], seed=seed)
+
     return Trial(
         protocol=parts.protocol,
         users=found.users,
         items=len(data.catalogue),
         events=len(data.events),
+        drawn=sample.asked is not None,
         systems={
-            name: {m: known for m in wanted if (known := measures[m]) is not None}
-            for name, measures in every.items()
+            name: {m: bootstrap(columns[m], seed=seed) for m in wanted}
+            for name, columns in measuring.columns.items()
         },
-        ahead={
-            name: apart
-            for name, measures in found.ahead.items()
-            if (apart := measures[f"ndcg@{K}"]) is not None
-        },
-        over_popularity={
-            name: bootstrap(ndcg[name] - ndcg["popularity"], seed=seed) for name in ALONE[1:]
-        },
+        ahead={name: over(BLEND, name) for name in ALONE},
+        over_popularity={name: over(name, "popularity") for name in ALONE[1:]},
         bridges=_bridges(measuring, seed),
         controls=found.controls,
+        tied=tuple(measuring.tied),
         notes=tuple(found.notes),
         seconds=found.seconds,
     )
@@ -194,7 +200,7 @@ def _split(data: Data, sample: Sample) -> Split:
         else:
             if len(found.cases) >= LEAST_CASES:
                 return found
-            why = f"a cut in time leaves {len(found.cases):,} people to ask"
+            why = f"a cut in time leaves {people(len(found.cases))} to ask"
     found = hidden("warm")
     if not found.cases:
         raise DataError("nobody of the sample has 3 items; give it more minutes")
@@ -204,18 +210,12 @@ def _split(data: Data, sample: Sample) -> Split:
 def _bridges(measuring: Measuring, seed: int) -> tuple[Bridge, ...]:
     """Each pair that enough hidden items lie across, largest first."""
     nobody = np.zeros(len(measuring.table.catalogue), np.int64)
-    each = {
-        name: Asked(measuring.table, answers, nobody, K, seed).bridges()
-        for name, answers in measuring.answers.items()
-    }
+    asked = Asked(measuring.table, measuring.answers[BLEND], nobody, K, seed)
     chance = K / len(measuring.table.catalogue)
-    return tuple(
-        Bridge(
-            pair["home"],
-            pair["target"],
-            pair["users"],
-            {name: pairs[at][f"recall@{K}"] for name, pairs in each.items()},
-            chance,
-        )
-        for at, pair in enumerate(each[BLEND])
-    )
+    bridges = []
+    for home, target, there in asked.crossings():
+        each = {name: of[f"recall@{K}"][there] for name, of in measuring.columns.items()}
+        recall = {name: bootstrap(values, seed=seed) for name, values in each.items()}
+        ahead = bootstrap(each[BLEND] - each["popularity"], seed=seed)
+        bridges.append(Bridge(home, target, int(there.sum()), recall, ahead, chance))
+    return tuple(bridges)

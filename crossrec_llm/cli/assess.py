@@ -45,7 +45,7 @@ def assess(
     recipe: RecipeName = "default",
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     minutes: Annotated[
-        float, typer.Option(help="About how long measuring may take on two cores.")
+        float, typer.Option(help="About how long measuring may take on two cores, at least 1.")
     ] = 10.0,
     rules: Annotated[
         bool, typer.Option("--rules", help="Print the rules of the verdict too.")
@@ -132,10 +132,12 @@ def _line(text: str) -> str:
 
 
 def _people(found: Overlap) -> None:
+    from crossrec_llm.evaluation.words import counted, people
+
     lengths = ", ".join(f"{name} {n:g}" for name, n in found.lengths.items())
     _table(
-        f"{found.people:,} people, {found.items:,} items, {found.pairs:,} pairs of them "
-        f"({found.density:.4%} of all); items a person: {lengths}",
+        f"{people(found.people)}, {counted(found.items, 'item')}, {counted(found.pairs, 'pair')} "
+        f"of them ({found.density:.4%} of all); items a person: {lengths}",
         ("top category", "items", "taken", "people"),
         [(c.category, f"{c.items:,}", f"{c.taken:,}", f"{c.people:,}") for c in found.categories],
     )
@@ -164,18 +166,20 @@ def _people(found: Overlap) -> None:
 
 
 def _measured(trial: Trial) -> None:
+    from crossrec_llm.evaluation.words import counted, number, people, spread
+
     rows = []
     for name, label in _SYSTEMS.items():
         cells = trial.systems[name].values()
-        rows.append((label, *(f"{m.value:.3f} ({m.low:.3f}-{m.high:.3f})" for m in cells)))
+        rows.append((label, *("-" if name in trial.tied else spread(m) for m in cells)))
     _table(
-        f"Measured ({trial.protocol}): {trial.users:,} people asked, over {trial.items:,} items; "
-        "95 % intervals",
+        f"Measured ({trial.protocol}): {people(trial.users)} asked, over "
+        f"{counted(trial.items, 'item')}; 95 % intervals",
         ("", *trial.systems["system"]),
         rows,
     )
     falls = ", ".join(
-        f"{v:.3f} for {n} targets" for n, v in trial.controls.items() if v is not None
+        f"{number(v)} for {n} targets" for n, v in trial.controls.items() if v is not None
     )
     show.say(f"controls: recall falls to {falls}")
 

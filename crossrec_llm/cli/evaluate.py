@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from crossrec_llm.cli import show
 from crossrec_llm.cli.options import Output, Where, command
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from crossrec_llm.evaluation import Evaluation
+
+_COLUMNS = 4
 
 
 @command
@@ -97,7 +105,7 @@ def evaluate(
     page = _report(found.to_dict(), report) if report else None
     if output.json:
         return show.print_json(found.to_dict())
-    show.evaluation(found, quiet=output.quiet)
+    _print(found, quiet=output.quiet)
     if page:
         show.say(f"report: {page}")
 
@@ -113,3 +121,75 @@ def _report(found: dict[str, object], folder: Path) -> Path:
     document = json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False)
     write_atomically(folder / "evaluation.json", document.encode("utf-8", "replace"))
     return page
+
+
+def _print(found: Evaluation, *, quiet: bool) -> None:
+    """One row a system, one column a measure; then its parts, and what guards against a leak."""
+    from rich.text import Text
+
+    from crossrec_llm.evaluation.protocols import telling
+    from crossrec_llm.evaluation.words import apart, counted, number
+
+    systems = [("this index", found.system), *found.baselines.items()]
+    known = [
+        m for m in telling(found.protocol, found.system) if any(row.get(m) for _, row in systems)
+    ]
+    main = [name for name in known if name.startswith(("recall", "ndcg", "hit", "mrr"))]
+    shown = [name for name in main if found.protocol != "cases" or name.endswith(f"@{found.k}")]
+    one, many = ("query", "queries") if found.protocol == "search" else ("case", "cases")
+    groups = [*_fitting(shown), *_fitting([name for name in known if name not in main])]
+    tables = [_table(names, systems) for names in groups]
+    show.print_rich(
+        Text(f"{found.protocol}: {counted(found.users, one, many)}, 95 % intervals", "bold"),
+        *(part for table in tables for part in (table, "")),
+        _table(["coverage", "gini", "unreachable"], _beyond(found)),
+    )
+    parts: list[tuple[str, Mapping[str, Any]]] = [
+        *((f"{name} ({part['users']:,})", part) for name, part in found.slices.items()),
+        *((f"{b['home']} → {b['target']} ({b['users']:,})", b) for b in found.bridges),
+    ]
+    if parts:
+        show.print_rich("", _table([f"recall@{found.k}", f"ndcg@{found.k}"], parts))
+    show.print_rich("")
+    for name, measures in found.ahead.items():
+        m = measures[f"ndcg@{found.k}"]
+        if m is not None:
+            show.say(f"ahead of {name} by {apart(m)} in ndcg@{found.k}, paired")
+    falls = {name: value for name, value in found.controls.items() if value is not None}
+    if falls:
+        told = ", ".join(f"{number(value)} for {name} targets" for name, value in falls.items())
+        show.say(f"controls: recall@{found.k} falls to {told}")
+    left_out = [f"{name} was left out: {why}" for name, why in found.left_out.items()]
+    show.notes([*found.notes, *left_out], quiet)
+
+
+def _fitting(names: list[str]) -> list[list[str]]:
+    """Parts that fit beside each other in a line."""
+    return [names[at : at + _COLUMNS] for at in range(0, len(names), _COLUMNS)]
+
+
+def _table(names: list[str], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in names:
+        table.add_column(name, justify="right")
+    for label, measures in rows:
+        table.add_row(Text(show.plain(label)), *(_cell(measures.get(name)) for name in names))
+    return table
+
+
+def _cell(m: Any) -> str:
+    """A number, with its interval where it has one; a dash for none."""
+    from crossrec_llm.evaluation.words import number, spread
+
+    if m is None:
+        return "-"
+    return number(m) if isinstance(m, float) else spread(m)
+
+
+def _beyond(found: Evaluation) -> list[tuple[str, Mapping[str, Any]]]:
+    shown = {"system": "this index"}
+    return [(shown.get(name, name), measures) for name, measures in found.beyond.items()]

@@ -30,6 +30,7 @@ def info(where: Where, output: Output) -> None:
             "dimensions": int(generation.raw.shape[1]),
             "chroma": recipe.store.url or "embedded",
             "blend": generation.tuned.summary(),
+            "left_out": dict(generation.signals.left_out),
             "made_from": dict(index.generation.parts),
             "bytes": size,
         }
@@ -39,7 +40,9 @@ def info(where: Where, output: Output) -> None:
         if name == "bytes":
             name, value = "size on disk", f"{size / 2**20:,.1f} MB"
         if name == "blend":
-            value = "; ".join(show.blend(generation.tuned)) or "defaults"
+            value = "; ".join(show.blend(generation.tuned))
+        if name == "left_out":
+            value = "; ".join(show.left_out(generation.signals.left_out)) or "nothing"
         if isinstance(value, dict):
             parts = (
                 f"{key} {number:,}" if isinstance(number, int) else f"{key} {str(number)[:12]}"

@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from crossrec_llm.answering import TunedBlend
-    from crossrec_llm.evaluation import Evaluation
+    from crossrec_llm.answering import Tuned, TunedBlend
 
 PLAIN_WIDTH = 120
 
@@ -110,70 +107,9 @@ def audience(answer: Audience, *, quiet: bool = False) -> None:
     notes([answer.shortfall], quiet)
 
 
-def evaluation(found: Evaluation, *, quiet: bool = False) -> None:
-    """One row a system, one column a measure; then its parts, and what guards against a leak."""
-    from rich.text import Text
-
-    systems = [("this index", found.system), *found.baselines.items()]
-    main = [name for name in found.system if name.startswith(("recall", "ndcg", "hit", "mrr"))]
-    shown = [name for name in main if found.protocol != "cases" or name.endswith(f"@{found.k}")]
-    who = f"{found.users:,} {'queries' if found.protocol == 'search' else 'cases'}"
-    print_rich(
-        Text(f"{found.protocol}: {who}, 95 % intervals", "bold"),
-        _measures(shown, systems),
-        "",
-        _measures([name for name in found.system if name not in main], systems),
-        "",
-        _measures(["coverage", "gini", "unreachable"], _beyond(found)),
-    )
-    parts: list[tuple[str, Mapping[str, Any]]] = [
-        *((f"{name} ({part['users']:,})", part) for name, part in found.slices.items()),
-        *((f"{b['home']} → {b['target']} ({b['users']:,})", b) for b in found.bridges),
-    ]
-    if parts:
-        print_rich("", _measures([f"recall@{found.k}", f"ndcg@{found.k}"], parts))
-    print_rich("")
-    for name, measures in found.ahead.items():
-        m = measures[f"ndcg@{found.k}"]
-        if m is not None:
-            told = f"{m.value:+.3f} ({m.low:+.3f} to {m.high:+.3f})"
-            say(f"ahead of {name} by {told} in ndcg@{found.k}, paired")
-    falls = {name: value for name, value in found.controls.items() if value is not None}
-    if falls:
-        told = ", ".join(f"{value:.3f} for {name} targets" for name, value in falls.items())
-        say(f"controls: recall@{found.k} falls to {told}")
-    left_out = [f"{name} was left out: {why}" for name, why in found.left_out.items()]
-    notes([*found.notes, *left_out], quiet)
-
-
-def _measures(names: list[str], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name in names:
-        table.add_column(name, justify="right")
-    for label, measures in rows:
-        table.add_row(Text(plain(label)), *(_cell(measures.get(name)) for name in names))
-    return table
-
-
-def _cell(m: Any) -> str:
-    """A number, with its interval where it has one; a dash for none."""
-    if m is None:
-        return "-"
-    return f"{m:.3f}" if isinstance(m, float) else f"{m.value:.3f} ({m.low:.3f}-{m.high:.3f})"
-
-
-def _beyond(found: Evaluation) -> list[tuple[str, Mapping[str, Any]]]:
-    shown = {"system": "this index"}
-    return [(shown.get(name, name), measures) for name, measures in found.beyond.items()]
-
-
 @contextmanager
 def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """A progress bar on stderr when that is a terminal; None otherwise."""
+    """A bar for the step that runs, on stderr when that is a terminal; None otherwise."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -186,6 +122,8 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
         def report(step: str, done: int, total: int) -> None:
             if step not in tasks:
                 tasks[step] = bar.add_task(step, total=total)
+            for other, task in tasks.items():
+                bar.update(task, visible=other == step)
             bar.update(tasks[step], completed=done, total=total)
 
         yield report
@@ -193,13 +131,36 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
 
 def blend(tuned: TunedBlend) -> list[str]:
     """One line for each situation that was looked at."""
-    lines = []
-    for name, one in tuned.situations.items():
-        weights = ", ".join(f"{signal} {w:.2g}" for signal, w in one.situation.weights.items())
-        before, after = one.figures["ndcg@10 default"], one.figures["ndcg@10 kept"]
-        trees = " and trees" if one.trees else ""
-        lines.append(
-            f"blend for {name}: fitted weights{trees}, ndcg@10 {before:.3f} -> {after:.3f} on "
-            f"{one.figures['people']:,} people not fitted on ({weights})"
-        )
+    if not (tuned.situations or tuned.left_out):
+        why = "--no-tune, or tune = false under [blend] in the recipe"
+        return [f"blend: defaults, not fitted because of {why}; `crossrec tune` fits it"]
+    lines = [line for name, one in tuned.situations.items() for line in _fitted(name, one)]
     return lines + [f"blend for {name}: defaults, {why}" for name, why in tuned.left_out.items()]
+
+
+def _fitted(name: str, one: Tuned) -> Iterator[str]:
+    found = one.figures
+    weights = ", ".join(f"{signal} {w:.2g}" for signal, w in one.situation.weights.items())
+    what = "fitted weights" if found["weights kept"] else "default weights"
+    trees = ""
+    if one.trees:
+        trees = " and trees" if found["weights kept"] else " and fitted trees"
+    yield (
+        f"blend for {name}: {what}{trees}, ndcg@10 {found['ndcg@10 default']:.3f} -> "
+        f"{found['ndcg@10 kept']:.3f} on {found['people']:,} people not fitted on ({weights})"
+    )
+    if found.get("cold weights kept"):
+        yield (
+            f"blend for {name}, new items: fitted weights, ndcg@10 "
+            f"{found['cold ndcg@10 default']:.3f} -> {found['cold ndcg@10 weighted']:.3f} on "
+            f"{found['cold people']:,} people, at a cost of {found['cost weighted']:.1%} for other "
+            f"items (before {found['cost default']:.1%}, allowed {found['cost allowed']:.1%})"
+        )
+
+
+def left_out(signals: Mapping[str, str]) -> list[str]:
+    """One line for each reason why signals could not be fitted."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in signals.items():
+        reasons.setdefault(why, []).append(name)
+    return [f"without {', '.join(names)}: {why}" for why, names in reasons.items()]

@@ -19,7 +19,13 @@ from crossrec_llm.errors import DataError
 from crossrec_llm.evaluation.measures import measure
 from crossrec_llm.evaluation.protocols import Split, split
 from crossrec_llm.evaluation.systems import CaseTable, FullRanking, FullScorer
-from crossrec_llm.signals import ItemToItem, NeighboursOptions, TextOptions, fit_neighbours
+from crossrec_llm.signals import (
+    ItemToItem,
+    LeftOut,
+    NeighboursOptions,
+    TextOptions,
+    fit_neighbours,
+)
 from crossrec_llm.signals.inverse import ExactInverse
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
 
@@ -30,10 +36,6 @@ EASE_DECAY = 0.8
 ALS_FACTORS, ALS_RIDGE, ALS_ALPHA = (64, 256), 1.0, 10.0
 BM25_KEEP, BM25_K1, BM25_B, BM25_DECAY = 300, 0.5, 0.2, 0.8
 TUNED_ON = 2_000
-
-
-class LeftOut(Exception):
-    """A baseline that cannot be fitted here; the words say why."""
 
 
 @dataclass(frozen=True, eq=False)

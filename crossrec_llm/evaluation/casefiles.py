@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from crossrec_llm.errors import DataError
 from crossrec_llm.evaluation.protocols import Case, Split
+from crossrec_llm.evaluation.words import counted
 from crossrec_llm.records import Filter
 from crossrec_llm.tables import Catalogue, FormatOptions, near_matches
 from crossrec_llm.tables.formats import read_source
@@ -71,18 +72,28 @@ def _case(row: Mapping[str, object], number: str, source: str, line: int) -> Cas
 def _told(cases: list[Case], catalogue: Catalogue) -> list[str]:
     """What of the cases cannot be used, counted."""
     targets = sum(item not in catalogue for case in cases for item in case.targets)
+    outside = sum(_outside(case, catalogue) for case in cases)
     lost = sum(not any(item in catalogue for item in case.targets) for case in cases)
     items = sum(item not in catalogue for case in cases for item in case.history)
     empty = sum(not any(item in catalogue for item in case.history) for case in cases)
     seen = sum(bool(set(case.history) & set(case.targets)) for case in cases)
-    counted = (
-        (targets, "targets are not in the catalogue and count as misses"),
-        (lost, "cases have no target in the catalogue: they cannot be answered"),
-        (items, "items of histories are not in the catalogue and were left out"),
-        (empty, "cases have no history left: they are answered with what is popular"),
-        (seen, "cases ask for an item of their own history, which never comes again: a miss"),
+    told = (
+        (targets, "target", "not in the catalogue, counted as missed"),
+        (outside, "target", "outside the candidates of the row, counted as missed"),
+        (lost, "case", "without a target in the catalogue: no answer can be right"),
+        (items, "item", "of histories not in the catalogue: left out"),
+        (empty, "case", "without a history left: answered with what is popular"),
+        (seen, "case", "with a target in the history, which never comes again: counted as missed"),
     )
-    return [f"{count:,} {words}" for count, words in counted if count]
+    return [f"{counted(count, one)} {words}" for count, one, words in told if count]
+
+
+def _outside(case: Case, catalogue: Catalogue) -> int:
+    """How many targets there are that the row's candidates leave out."""
+    if case.filter.only is None:
+        return 0
+    candidates = set(case.filter.only)
+    return sum(item in catalogue and item not in candidates for item in case.targets)
 
 
 def _known(cases: list[Case], catalogue: Catalogue) -> tuple[Case, ...]:
@@ -127,8 +138,9 @@ def read_queries(
         )
     left = len(texts) - len(cases)
     notes = [
-        f"{left:,} of {len(texts):,} queries have no judged item above grade 0 and are left out",
-        f"{missing:,} judged items are not in the catalogue and count as misses",
+        f"{left:,} of {counted(len(texts), 'query', 'queries')} left out: no judged item above "
+        "grade 0",
+        f"{counted(missing, 'judged item')} not in the catalogue, counted as missed",
     ]
     told = tuple(note for note, count in zip(notes, (left, missing), strict=True) if count)
     return Split("search", events, tuple(cases), told, {"judged": tuple(narrowed)})

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm.errors import DataError, QueryError
-from crossrec_llm.evaluation.baselines import BASELINES, SEARCH_BASELINES, Fit, LeftOut, Training
+from crossrec_llm.errors import QueryError
+from crossrec_llm.evaluation.baselines import BASELINES, SEARCH_BASELINES, Fit, Training
 from crossrec_llm.evaluation.lists import Describer, coverage, exposure, gini, long_tail
 from crossrec_llm.evaluation.measures import Interval, interval, measure, measured, resampled
 from crossrec_llm.evaluation.protocols import Split
@@ -22,6 +22,7 @@ from crossrec_llm.meaning import Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
+from crossrec_llm.signals import LeftOut
 from crossrec_llm.tables import Catalogue, near_matches
 from crossrec_llm.training import TuneOptions, fit
 
@@ -93,22 +94,19 @@ class Measuring:
         self.columns: dict[str, dict[str, np.ndarray]] = {}
         self.unreachable: dict[str, float | None] = {}
         self.further: dict[str, dict[str, Ranked]] = {}
+        self.tied: list[str] = []
         self.left_out: dict[str, str] = {}
 
     def run(self, baselines: Mapping[str, Fit]) -> Evaluation:
-        """Fit, ask, compare.
-
-        Raises
-        ------
-        DataError : no case has a target that the catalogue knows.
-        """
-        if not (self.table.targets >= 0).any():
-            raise DataError(
-                f"none of the {len(self.table):,} cases has a target in the catalogue; "
-                "do the ids of the two match?"
-            )
-        with self._timed("fit"):
+        """Fit, ask, compare."""
+        with self._timed(f"fit {_SYSTEM}"):
             fitted = self._served(self.data.recipe)
+        missing = fitted.generation.signals.left_out
+        self.notes += [
+            f"{name} could not be fitted: {why}"
+            for name, why in missing.items()
+            if name in fitted.recipe.blend.user.weights
+        ]
         training = self._training(fitted)
         people = training.histories.counts_per_item(len(self.data.catalogue))
         about = Describer(self.data.catalogue, self.data.raw, people, len(training.histories))
@@ -158,18 +156,22 @@ class Measuring:
 
     def _ask(self, system: System, about: Describer, kinds: Sequence[str]) -> None:
         name = system.name
-        with self._timed(name):
+        with self._timed(f"asking {name}"):
             ranked = system.rank(self.table, self.depth, self.progress)
             lists = ranked.lists[:, : self.k]
+            if not (lists >= 0).any() and np.isfinite(ranked.ranks).any():
+                self.tied.append(name)
             self.answers[name] = ranked
-            self.further[name] = {kind: system.rank(self.beside[kind], self.k) for kind in kinds}
+            self.further[name] = {
+                kind: system.rank(self.beside[kind], self.k, self.progress) for kind in kinds
+            }
             found = measured(ranked.ranks, self.table.gains, self.cutoffs)
             found |= self._of_searches(name) if self.parts.protocol == "search" else {}
             described = about.describe(lists, self.table.indptr, self.table.history)
             self.columns[name] = found | {f"{n}@{self.k}": v for n, v in described.items()}
             self.unreachable[name] = None
             if self.parts.protocol != "search":
-                first = system.rank(self.reach, REACH).lists
+                first = system.rank(self.reach, REACH, self.progress).lists
                 self.unreachable[name] = 1 - coverage(self._shown(first))
 
     def _shown(self, lists: np.ndarray) -> np.ndarray:
@@ -189,7 +191,11 @@ class Measuring:
     ) -> Evaluation:
         intervals, ahead = self._intervals()
         asked = Asked(self.table, self.answers[_SYSTEM], people, self.k, self.seed)
-        shown = {name: self._shown(r.lists[:, : self.k]) for name, r in self.answers.items()}
+        shown = {
+            name: self._shown(ranked.lists[:, : self.k])
+            for name, ranked in self.answers.items()
+            if name not in self.tied
+        }
         slices = asked.slices() if len(self.table.history) else {}
         return Evaluation(
             protocol=self.parts.protocol,
@@ -200,14 +206,7 @@ class Measuring:
             system=intervals.pop(_SYSTEM),
             baselines=intervals,
             ahead=ahead,
-            beyond={
-                n: {
-                    "coverage": coverage(s),
-                    "gini": gini(s),
-                    "unreachable": self.unreachable[n],
-                }
-                for n, s in shown.items()
-            },
+            beyond={name: self._beyond(name, shown.get(name)) for name in self.answers},
             slices={**slices, **further},
             bridges=asked.bridges(),
             long_tail={n: long_tail(s, people[self.candidates]) for n, s in shown.items()},
@@ -215,21 +214,32 @@ class Measuring:
             controls=asked.controls(),
             blend=fitted.generation.tuned.summary(),
             left_out=self.left_out,
-            notes=self.notes,
+            notes=[*self.notes, *self._told_of_ties()],
             seconds=self.seconds,
         )
+
+    def _beyond(self, name: str, shown: np.ndarray | None) -> dict[str, float | None]:
+        """`shown` : in how many lists each candidate is; None = there are no lists."""
+        if shown is None:
+            return dict.fromkeys(("coverage", "gini", "unreachable"))
+        unreachable = self.unreachable[name]
+        return {"coverage": coverage(shown), "gini": gini(shown), "unreachable": unreachable}
 
     def _intervals(
         self,
     ) -> tuple[dict[str, dict[str, Interval | None]], dict[str, dict[str, Interval | None]]]:
-        """Every measure of every system, and how far the system is ahead, from the same draws."""
+        """Every measure of every system, and how far the system is ahead, from the same draws.
+
+        A system without lists has no measures: its 0 would say that it ranks, and badly.
+        """
         names = [(system, name) for system, found in self.columns.items() for name in found]
         values = np.stack([self.columns[system][name] for system, name in names], axis=1)
         means = resampled(values, seed=self.seed)
         place = {key: i for i, key in enumerate(names)}
         found: dict[str, dict[str, Interval | None]] = {system: {} for system in self.columns}
         for (system, name), i in place.items():
-            found[system][name] = interval(values[:, i], means[:, i])
+            alike = system in self.tied
+            found[system][name] = None if alike else interval(values[:, i], means[:, i])
         ahead: dict[str, dict[str, Interval | None]] = {}
         for system in [name for name in self.columns if name != _SYSTEM]:
             ahead[system] = {}
@@ -237,8 +247,16 @@ class Measuring:
                 if name.startswith(("recall", "ndcg")):
                     ours, theirs = place[_SYSTEM, name], place[system, name]
                     apart = (a[:, ours] - a[:, theirs] for a in (values, means))
-                    ahead[system][name] = interval(*apart)
+                    ahead[system][name] = None if system in self.tied else interval(*apart)
         return found, ahead
+
+    def _told_of_ties(self) -> list[str]:
+        if not self.tied:
+            return []
+        return [
+            f"{', '.join(self.tied)} cannot tell the candidates apart (more have the same score "
+            "than a list holds), so there are no lists to measure"
+        ]
 
     def _further_slices(self, people: np.ndarray) -> dict[str, dict[str, object]]:
         """Of cold items: among themselves, and what letting them in costs the others."""
@@ -282,4 +300,6 @@ class Measuring:
         if self.progress is not None:
             self.progress(step, 0, 1)
         yield
+        if self.progress is not None:
+            self.progress(step, 1, 1)
         self.seconds[step] = round(time.perf_counter() - started, 3)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from crossrec_llm.errors import MissingExtra
+from crossrec_llm.evaluation import words
+from crossrec_llm.evaluation.canvas import (
+    GRID,
+    MUTED,
+    OWN,
+    PAPER,
+    SERIES,
+    SIDES,
+    Frame,
+    Plot,
+    draw,
+    pixels,
+    short,
+)
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from matplotlib.axes import Axes
 
 _ACCURACY = ("ndcg", "recall", "hit", "mrr")
 _TITLES = {"ndcg": "NDCG", "mrr": "MRR", "hit": "Hit rate", "ndcg_judged": "NDCG of judged"}
 _LARGEST_MAP = 26
-_LINES_SHOWN = 8
+_DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
+_WIDTH = 420
 
 
 @dataclass(frozen=True)
@@ -69,118 +80,7 @@ def shown(name: str) -> str:
 def number(value: float) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.{4 if abs(value) < 1 else 2}f}".replace("-", "−")
-
-
-# matplotlib draws in colours that stand for those of the page, and with stand-ins for
-# the labels, so that no text is ever read as mathematics or measured in a font that lacks it.
-
-_INK, _MUTED, _GRID, _PAPER = "#000001", "#000002", "#000003", "#000004"
-_SIDES = {"ahead": "#000005", "behind": "#000006", "even": _MUTED}
-_SERIES = [f"#0000{16 + i:02x}" for i in range(_LINES_SHOWN)]
-_OWN = _SERIES[0]
-_NAMES = {_INK: "currentColor", _MUTED: "var(--muted)", _GRID: "var(--grid)"}
-_NAMES |= {_PAPER: "var(--paper)", "#000005": "var(--good)", "#000006": "var(--bad)"}
-_NAMES |= {colour: f"var(--line-{i})" for i, colour in enumerate(_SERIES)}
-_DASHES: tuple[Any, ...] = ("-", "--", ":", "-.")
-_STYLE: dict[Any, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": _GRID,
-    "axes.labelcolor": _INK,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "font.size": 12,
-    "grid.color": _GRID,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "crossrec",
-    "text.color": _INK,
-    "text.parse_math": False,
-    "xtick.color": _GRID,
-    "xtick.labelcolor": _INK,
-    "xtick.major.size": 0,
-    "ytick.color": _GRID,
-    "ytick.labelcolor": _INK,
-    "ytick.major.size": 0,
-}
-_EM = 7.2  # pixels that a character of 12 takes on average
-_WIDTH = 420
-_Paint = Callable[["Axes", Callable[[str], str]], None]
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Pixels of a plot, and of its edges left, top, right and bottom of the axes."""
-
-    width: float
-    height: float
-    edges: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True)
-class _Plot:
-    title: str
-    svg: Markup
-
-
-def _draw(name: str, title: str, told: str, frame: _Frame, paint: _Paint) -> _Plot:
-    """An SVG element with a title and a description.
-
-    Parameters
-    ----------
-    name : its ids start with it; no two plots of a page share one.
-    told : what it shows, for who cannot see it.
-    paint : draws on the axes; what its second argument gives for a text is the label to use.
-    """
-    from markupsafe import Markup, escape
-
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("matplotlib", "report") from error
-    texts: list[str] = []
-
-    def label(text: str) -> str:
-        texts.append(text)
-        return f"@{len(texts) - 1}@"
-
-    left, top, right, bottom = frame.edges
-    across, up = frame.width - left - right, frame.height - top - bottom
-    box = left / frame.width, bottom / frame.height, across / frame.width, up / frame.height
-    file = io.StringIO()
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=(frame.width / 72, frame.height / 72), dpi=72)
-        axes = figure.add_axes(box)
-        paint(axes, label)
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    body = file.getvalue().partition("</metadata>")[2].partition("</defs>")[2]
-    body = re.sub(r' font-family: [^;"]*;|<!--.*?-->', "", body, flags=re.DOTALL)
-    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body).replace("xlink:href", "href")
-    body = re.sub(r"#0000[0-9a-f]{2}", lambda m: _NAMES.get(m[0], "currentColor"), body)
-    body = re.sub(r"@(\d+)@", lambda m: str(escape(texts[int(m[1])])), body)
-    svg = Markup(  # noqa: S704 - the names are ours, the rest is escaped
-        f'<svg viewBox="0 0 {frame.width:g} {frame.height:g}" style="--width: {frame.width:g}px" '
-        f'role="img" aria-labelledby="{name}-title {name}-told"><title id="{name}-title">'
-        f'{escape(title)}</title><desc id="{name}-told">{escape(told)}</desc>{body}'
-    )
-    return _Plot(title, svg)
-
-
-def _columns(text: str) -> float:
-    """How wide a text is, in average characters."""
-    wide = [unicodedata.east_asian_width(c) in "WF" for c in text]
-    return sum(2 if w else 1.3 if c.isupper() else 1 for c, w in zip(text, wide, strict=True))
-
-
-def _short(text: str, most: int) -> str:
-    """At most so many columns wide."""
-    if _columns(text) <= most:
-        return text
-    kept = next(n for n in range(most, -1, -1) if _columns(text[:n]) < most)
-    return f"{text[:kept].rstrip()}…"
+    return words.number(value, 4 if abs(value) < 1 else 2)
 
 
 def _id(kind: str, measure: str) -> str:
@@ -202,7 +102,7 @@ def _ticks(axes: Axes, which: Literal["x", "y"], most: int) -> None:
 
 def dots(
     measure: str, named: Named, kind: Literal["standing", "difference", "slice"] = "standing"
-) -> _Plot:
+) -> Plot:
     """A dot with its interval for each name that has the measure.
 
     A standing is ordered by value, and a slice has the first name's value as a line through all;
@@ -212,9 +112,9 @@ def dots(
     first = rows[0][0]
     if kind == "standing":
         rows.sort(key=lambda row: -row[1].value)
-    names = [_short(name, 30 if kind == "slice" else 22) for name, _ in rows]
-    left = max(map(_columns, names)) * _EM + 14
-    frame = _Frame(_WIDTH, 27 * len(rows) + 40, (left, 8, 14, 32))
+    names = [short(name, 30 if kind == "slice" else 22) for name, _ in rows]
+    left = max(map(pixels, names)) + 14
+    frame = Frame(_WIDTH, 27 * len(rows) + 40, (left, 8, 14, 32))
 
     def paint(axes: Axes, label: Callable[[str], str]) -> None:
         line = {"slice": rows[0][1].value, "difference": 0.0, "standing": None}[kind]
@@ -224,30 +124,30 @@ def dots(
         axes.set_yticks(range(len(rows)), [label(name) for name in names])
         _ticks(axes, "x", 5)
         if line is not None:
-            axes.axvline(line, color=_MUTED, linewidth=1)
+            axes.axvline(line, color=MUTED, linewidth=1)
         for y, (name, estimate) in enumerate(rows):
-            colour = _OWN if name == first else _MUTED
+            colour = OWN if name == first else MUTED
             if kind == "difference":
-                colour = _SIDES[estimate.side]
+                colour = SIDES[estimate.side]
             hollow = kind == "difference" and estimate.side == "even"
             axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=2.5)
-            face = _PAPER if hollow else colour
+            face = PAPER if hollow else colour
             axes.plot(estimate.value, y, "o", color=colour, markerfacecolor=face, markersize=8)
 
     best, worst = (pick(rows, key=lambda row: row[1].value) for pick in (max, min))
     told = f"Highest: {best[0]}, {number(best[1].value)}. Lowest: {worst[0]}, "
     told += f"{number(worst[1].value)}. The table of this section has all numbers."
     of = {"standing": "", "difference": ", crossrec minus baseline", "slice": " by slice"}
-    return _draw(_id(kind, measure), title_of(measure) + of[kind], told, frame, paint)
+    return draw(_id(kind, measure), title_of(measure) + of[kind], told, frame, paint)
 
 
-def scatters(systems: Named, main: Sequence[str]) -> list[_Plot]:
+def scatters(systems: Named, main: Sequence[str]) -> list[Plot]:
     """The first accuracy measure against diversity and novelty, where two systems have both."""
     found = []
     for measure in main:
         if measure.partition("@")[0] in ("diversity", "novelty") and rank(main[0]) < 2:
             points = [
-                (_short(shown(name), 22), m[measure].value, m[main[0]].value)
+                (short(shown(name), 22), m[measure].value, m[main[0]].value)
                 for name, m in systems
                 if measure in m and main[0] in m
             ]
@@ -256,18 +156,18 @@ def scatters(systems: Named, main: Sequence[str]) -> list[_Plot]:
     return found
 
 
-def _scatter(across: str, up: str, points: Sequence[tuple[str, float, float]]) -> _Plot:
-    frame = _Frame(_WIDTH, 320, (62, 12, 14, 52))
+def _scatter(across: str, up: str, points: Sequence[tuple[str, float, float]]) -> Plot:
+    frame = Frame(_WIDTH, 320, (62, 12, 14, 52))
     x_limits, y_limits = _limits([x for _, x, _ in points]), _limits([y for *_, y in points])
     size = (frame.width - 76, frame.height - 64)
-    pixels = [
+    points_at = [
         (
             (x - x_limits[0]) / (x_limits[1] - x_limits[0]) * size[0],
             (y - y_limits[0]) / (y_limits[1] - y_limits[0]) * size[1],
         )
         for _, x, y in points
     ]
-    places = _places(pixels, [_columns(name) * _EM for name, _, _ in points], size)
+    places = _places(points_at, [pixels(name) for name, _, _ in points], size)
 
     def paint(axes: Axes, label: Callable[[str], str]) -> None:
         axes.set_xlim(*x_limits)
@@ -277,7 +177,7 @@ def _scatter(across: str, up: str, points: Sequence[tuple[str, float, float]]) -
         for which in ("x", "y"):
             _ticks(axes, which, 5)
         for (name, x, y), place in zip(points, places, strict=True):
-            colour = _OWN if name == "crossrec" else _MUTED
+            colour = OWN if name == "crossrec" else MUTED
             axes.plot(x, y, "o", color=colour, markersize=9)
             axes.annotate(
                 label(name), (x, y), place, textcoords="offset points", va="center", ha="left"
@@ -285,7 +185,7 @@ def _scatter(across: str, up: str, points: Sequence[tuple[str, float, float]]) -
 
     told = "; ".join(f"{name}: {number(x)}, {number(y)}" for name, x, y in points)
     title = f"{title_of(up)} against {title_of(across)}"
-    return _draw(_id("scatter", across), title, told, frame, paint)
+    return draw(_id("scatter", across), title, told, frame, paint)
 
 
 def _places(
@@ -320,11 +220,11 @@ def _places(
     return places
 
 
-def tail_lines(tail: Sequence[tuple[str, Sequence[float]]]) -> _Plot:
+def tail_lines(tail: Sequence[tuple[str, Sequence[float]]]) -> Plot:
     """Shares of the recommendations over tenths of the items, with a legend below."""
-    rows = [(_short(shown(name), 22), shares) for name, shares in tail[:_LINES_SHOWN]]
+    rows = [(short(shown(name), 22), shares) for name, shares in tail[: len(SERIES)]]
     legend = (len(rows) + 2) // 2 * 22
-    frame = _Frame(_WIDTH + 80, 300 + legend, (56, 12, 14, 60 + legend))
+    frame = Frame(_WIDTH + 80, 300 + legend, (56, 12, 14, 60 + legend))
 
     def paint(axes: Axes, label: Callable[[str], str]) -> None:
         from matplotlib.lines import Line2D
@@ -334,10 +234,8 @@ def tail_lines(tail: Sequence[tuple[str, Sequence[float]]]) -> _Plot:
         _ticks(axes, "y", 6)
         axes.set_xlabel(label("tenth of the items, most popular first"))
         axes.set_ylabel(label("share of the recommendations"), rotation_mode="anchor")
-        lines = [
-            (name, shares, _SERIES[i], _DASHES[i % 4]) for i, (name, shares) in enumerate(rows)
-        ]
-        lines.append(("an even spread", [0.1] * 10, _MUTED, (0, (1, 3))))
+        lines = [(name, shares, SERIES[i], _DASHES[i % 4]) for i, (name, shares) in enumerate(rows)]
+        lines.append(("an even spread", [0.1] * 10, MUTED, (0, (1, 3))))
         for i, (name, shares, colour, dash) in enumerate(lines):
             width = 2 if i else 3.2
             axes.plot(range(1, 11), shares, linestyle=dash, color=colour, linewidth=width)
@@ -348,7 +246,7 @@ def tail_lines(tail: Sequence[tuple[str, Sequence[float]]]) -> _Plot:
 
     heads = "; ".join(f"{name}: {number(float(shares[0]))}" for name, shares in rows)
     told = f"Share that falls on the most popular tenth: {heads}. Even would be 0.1."
-    return _draw("tail", "Recommendations over the catalogue", told, frame, paint)
+    return draw("tail", "Recommendations over the catalogue", told, frame, paint)
 
 
 def heat(bridges: Sequence[Bridge]) -> dict[str, Any] | None:
@@ -368,9 +266,9 @@ def heat(bridges: Sequence[Bridge]) -> dict[str, Any] | None:
     if not cells:
         return None
     side = 58 if len(shown) <= 8 else 46 if len(shown) <= 16 else 38
-    labels = [_short(name, 24) for name in shown]
-    edge = max(map(_columns, labels)) * _EM + 14
-    frame = _Frame(edge + side * len(shown) + 8, edge + side * len(shown) + 8, (edge, edge, 8, 8))
+    labels = [short(name, 24) for name in shown]
+    edge = max(map(pixels, labels)) + 14
+    frame = Frame(edge + side * len(shown) + 8, edge + side * len(shown) + 8, (edge, edge, 8, 8))
     most = max(cell.measures[measure].value for cell in cells)
 
     def paint(axes: Axes, label: Callable[[str], str]) -> None:
@@ -389,18 +287,18 @@ def heat(bridges: Sequence[Bridge]) -> dict[str, Any] | None:
         for cell in cells:
             x, y, value = shown.index(cell.target), shown.index(cell.home), cell.measures[measure]
             strength = 0.06 + 0.42 * value.value / most if most > 0 else 0.06
-            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=_OWN, alpha=strength, linewidth=0))
+            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=OWN, alpha=strength, linewidth=0))
             axes.text(
                 x + 0.5, y + 0.36, f"{100 * value.value:.1f}", size=11, ha="center", va="center"
             )
             axes.text(x + 0.5, y + 0.75, f"{cell.users:,}", size=9, ha="center", va="center")
         for i in range(n + 1):
-            axes.plot([0, n], [i, i], color=_GRID, linewidth=1)
-            axes.plot([i, i], [0, n], color=_GRID, linewidth=1)
+            axes.plot([0, n], [i, i], color=GRID, linewidth=1)
+            axes.plot([i, i], [0, n], color=GRID, linewidth=1)
 
     best = max(cells, key=lambda cell: cell.measures[measure].value)
     told = f"Highest from {best.home} to {best.target}: {number(best.measures[measure].value)}. "
     told += "The table below has all numbers."
     title = f"{title_of(measure)} in per cent, home category to target category"
-    plot = _draw("heat", title, told, frame, paint)
+    plot = draw("heat", title, told, frame, paint)
     return {"plot": plot, "measure": measure, "shown": len(shown), "of": len(names)}

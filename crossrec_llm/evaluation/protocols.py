@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.clock import cut_in_time
+from crossrec_llm.evaluation.words import counted, people
 from crossrec_llm.records import Filter
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, near_matches
 from crossrec_llm.tables.histories import ranked
@@ -26,10 +27,17 @@ PROTOCOLS = {
     "cases": "a file of histories and the items that should come",
 }
 
+CROSSING = ("cross-cold", "cross-warm")
 COLD_SHARE = 0.15
 HIDDEN_SHARE = 0.2
 MOST_TARGETS = 10
 LATER_SHARE = 0.2
+
+
+def telling(protocol: str, measures: Iterable[str]) -> list[str]:
+    """The measures that can differ; these two cannot where every list must cross."""
+    fixed = ("calibration@", "cross_share@") if protocol in CROSSING else ()
+    return [name for name in measures if not name.startswith(fixed)]
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ def split(
         return _temporal(log)
     if protocol == "cold-items":
         return _cold_items(log, seed)
-    if protocol in ("cross-cold", "cross-warm"):
+    if protocol in CROSSING:
         return _cross(log, protocol, seed, target_category)
     raise QueryError(f"there is no protocol {protocol!r} over a log; {', '.join(PROTOCOLS)}")
 
@@ -177,7 +185,7 @@ def _last_items(log: _Log, protocol: str) -> Split:
             hidden.append((person, rows[len(asked) :]))
     _require_two(len(cases), protocol, "no 2 people have 3 items", "a longer log is needed")
     short = len(log.histories) - len(cases)
-    notes = [f"{short:,} people with fewer than 3 items are learned from, not asked"]
+    notes = [f"learned from, not asked: {people(short)} with fewer than 3 items"]
     return Split(protocol, log.without(hidden), tuple(cases), tuple(notes if short else ()))
 
 
@@ -205,8 +213,9 @@ def _temporal(log: _Log) -> Split:
     _require_two(len(cases), "temporal", words, "take protocol warm, or a longer log")
     day = np.datetime64(int(cut), "s")
     notes = [
-        f"cut at {day} UTC: {len(before):,} events before it, {int(later.sum()):,} after it",
-        f"{unknown:,} people came only after the cut and are not asked",
+        f"cut at {day} UTC: {counted(len(before), 'event')} before it, {int(later.sum()):,} after "
+        "it",
+        f"not asked: {people(unknown)} who came only after the cut",
     ]
     return Split("temporal", before, tuple(cases), tuple(notes[: 2 if unknown else 1]))
 
@@ -242,8 +251,8 @@ def _cold_items(log: _Log, seed: int) -> Split:
     _require_two(min(len(cases), len(warm)), "cold-items", words, "a longer log is needed")
     narrowed = tuple(replace(case, filter=only) for case in cases)
     notes = (
-        f"{count:,} of {len(taken):,} items were hidden from everybody (seed {seed}); "
-        f"{len(cases):,} people are asked for one of them, {len(warm):,} for another item",
+        f"hidden from everybody: {count:,} of {counted(len(taken), 'item')} (seed {seed}); asked "
+        f"for one of them: {people(len(cases))}, for another item: {len(warm):,}",
     )
     beside = {"cold_only": narrowed, "warm": tuple(warm)}
     return Split("cold-items", log.without(hidden, cold), tuple(cases), notes, beside)
@@ -276,8 +285,8 @@ def _cross(log: _Log, protocol: str, seed: int, wanted: str | None) -> Split:
     )
     chosen_by = "" if wanted else " (most people have items there and elsewhere)"
     notes = (
-        f"target category {name!r}{chosen_by}: {len(both):,} people have items there and "
-        f"elsewhere, hidden for {len(hidden):,} of them",
+        f"target category {name!r}{chosen_by}: {people(len(both))} with items there and elsewhere, "
+        f"hidden for {len(hidden):,} of them",
     )
     return Split(protocol, training, cases, notes)
 

@@ -14,7 +14,8 @@ class Evaluation:
     """What was measured; a measure ("ndcg@10") that no case has a value of is None.
 
     data : items, users, events and top categories of what was given.
-    system, baselines : measures with their intervals.
+    system, baselines : measures with their intervals; all None where a system scores so many
+        candidates alike that it has no lists, which a note says.
     ahead : of each baseline, system minus baseline in recall and ndcg, paired.
     beyond : of each system, over all lists: "coverage" (share of the items in some list), "gini"
         of how often items are shown, "unreachable" (share of the items that are among the first

@@ -28,10 +28,13 @@ from crossrec_llm.evaluation.plots import (
     tail_lines,
     title_of,
 )
-from crossrec_llm.evaluation.protocols import PROTOCOLS
+from crossrec_llm.evaluation.protocols import PROTOCOLS, telling
+from crossrec_llm.evaluation.words import MINUS, signed
 from crossrec_llm.store.files import disk_errors, write_atomically
 
 _BRIDGES_SHOWN = 200
+_WHO = {"search": "searches", "cases": "cases"}
+_ONE = {"people": "person", "searches": "search", "categories": "category"}
 # These change the direction of what follows; text that runs right to left needs none of them.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -58,7 +61,8 @@ def write_report(evaluation: Mapping[str, Any], folder: Path) -> Path:
     environment.filters |= {
         "measure": title_of,
         "number": number,
-        "percent": lambda value: f"{value:+.1f} %".replace("-", "−"),
+        "of_count": lambda many, n: _ONE.get(many, many.removesuffix("s")) if n == 1 else many,
+        "percent": lambda value: f"{signed(value, 1)} %",
         "plain": _plain,
         "shown": shown,
         "signed": _signed,
@@ -74,7 +78,11 @@ def write_report(evaluation: Mapping[str, Any], folder: Path) -> Path:
 
 def _page(found: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that the template shows."""
-    systems, ahead, slices = (_systems(found), _named(found, "ahead"), _named(found, "slices"))
+    systems = [
+        (name, {m: of[m] for m in telling(str(found.get("protocol")), of)})
+        for name, of in _systems(found)
+    ]
+    ahead, slices = _named(found, "ahead"), _named(found, "slices")
     groups = _groups(keys(systems), found.get("k"))
     main = groups[0][1] if groups else []
     differences = [m for m in keys(ahead) if m in main] or keys(ahead)
@@ -86,7 +94,7 @@ def _page(found: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: found.get(name) for name in ("protocol", "k", "seed", "users")},
         **{name: _part(found, name) for name in ("data", "blend", "left_out", "seconds")},
-        "who": {"search": "searches", "cases": "cases"}.get(str(found.get("protocol")), "people"),
+        "who": _WHO.get(str(found.get("protocol")), "people"),
         "protocol_words": PROTOCOLS.get(str(found.get("protocol")), ""),
         "notes": [note for note in _list(found, "notes") if note],
         "verdict": _verdict(systems, ahead, differences),
@@ -247,4 +255,4 @@ def _plain(value: Any) -> str:
         return "unknown"
     if isinstance(value, str):
         return value
-    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
+    return (f"{value:,.4g}" if isinstance(value, float) else f"{value:,}").replace("-", MINUS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,8 +12,9 @@ from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.casefiles import read_cases, read_queries
 from crossrec_llm.evaluation.clock import no_clock
 from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
-from crossrec_llm.evaluation.protocols import PROTOCOLS, Split, split
+from crossrec_llm.evaluation.protocols import CROSSING, PROTOCOLS, Split, split
 from crossrec_llm.evaluation.record import Evaluation
+from crossrec_llm.evaluation.words import counted
 from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import Encoder, Templates
 from crossrec_llm.recipe import Recipe
@@ -21,7 +22,7 @@ from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.store import Index
-from crossrec_llm.tables import Inputs, near_matches, read_tables
+from crossrec_llm.tables import Catalogue, Inputs, near_matches, read_tables
 from crossrec_llm.training import THOROUGH
 
 
@@ -72,31 +73,37 @@ def evaluate(
         "log": (log, ("cases",)),
         "queries": (queries, ("search",)),
         "qrels": (qrels, ("search",)),
-        "target-category": (target_category, ("cross-cold", "cross-warm")),
+        "target-category": (target_category, CROSSING),
     }
-    for name, (given, where) in belongs.items():
-        if given is not None and protocol not in where:
+    for name, (value, where) in belongs.items():
+        if value is not None and protocol not in where:
             raise QueryError(f"--{name} has no use here: it is for --protocol {' or '.join(where)}")
     baselines = chosen_baselines(protocol, only)
-    data = _from_index(index) if items is None else _from_files(items, interactions, recipe)
-    if thorough:
-        data = replace(data, tuning=THOROUGH)
+    given: Data | _Files
+    if items is None:
+        given = _from_index(index)
+    else:
+        given = _Files.read(items, interactions, recipe, progress)
     notes: list[str] = []
     if protocol is None:
-        problem = no_clock(data.events)
+        problem = no_clock(given.events)
         protocol = "warm" if problem else "temporal"
         why = problem or "the timestamps are times that everybody shares"
         notes = [f"protocol {protocol}, because {why}"]
     if protocol == "search":
-        parts = read_queries(*_both(queries, qrels), data.catalogue, data.events)
+        parts = read_queries(*_both(queries, qrels), given.catalogue, given.events)
     elif protocol == "cases":
         if cases is None:
             raise QueryError("protocol cases needs a file of cases: --cases FILE")
-        events = data.events if log is None else _read_log(log, data)
-        parts = read_cases(cases, data.catalogue, events, own_log=log is None)
+        events = given.events if log is None else _read_log(log, given)
+        parts = read_cases(cases, given.catalogue, events, own_log=log is None)
     else:
-        parts = _split(data, protocol, seed, target_category)
+        parts = _split(given, protocol, seed, target_category)
     parts = replace(parts.sample(users, seed), notes=(*notes, *parts.notes))
+    _require_target(parts, given.catalogue)
+    data = given if isinstance(given, Data) else given.encoded(progress)
+    if thorough:
+        data = replace(data, tuning=THOROUGH)
     return Measuring(data, parts, k, seed, progress).run(baselines)
 
 
@@ -118,11 +125,23 @@ def _both(queries: str | Path | None, qrels: str | Path | None) -> tuple[str | P
     return queries, qrels
 
 
-def _split(data: Data, protocol: str, seed: int, target_category: str | None) -> Split:
-    weighing = data.recipe.histories.fitted(data.events)
+def _split(given: Data | _Files, protocol: str, seed: int, target_category: str | None) -> Split:
     return split(
-        protocol, data.catalogue, data.events, weighing, seed=seed, target_category=target_category
+        protocol,
+        given.catalogue,
+        given.events,
+        given.recipe.histories.fitted(given.events),
+        seed=seed,
+        target_category=target_category,
     )
+
+
+def _require_target(parts: Split, catalogue: Catalogue) -> None:
+    if not any(item in catalogue for case in parts.cases for item in case.targets):
+        raise DataError(
+            f"no target of {counted(len(parts.cases), 'case')} is in the catalogue; do the ids of "
+            "the two match?"
+        )
 
 
 def _from_index(index: str | Path | None) -> Data:
@@ -132,18 +151,39 @@ def _from_index(index: str | Path | None) -> Data:
     return Data(built.recipe, built.catalogue, built.raw, events, served=Recommender(built))
 
 
-def _from_files(items: Inputs, interactions: Inputs | None, recipe: str | Path | Recipe) -> Data:
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    encoder = Encoder(recipe.encoder)
-    templates = Templates.load(default_folder("prompts"), recipe.templates, tokens=encoder.tokens)
-    tables = read_tables(items, interactions, recipe.tables)
-    raw = encoder.encode_documents(templates.item_texts(tables.catalogue))
-    return Data(recipe, tables.catalogue, raw, tables.events, prompts=templates)
+@dataclass(frozen=True, eq=False)
+class _Files:
+    """What was read of files; encoding it is what takes time, and waits for the split."""
+
+    recipe: Recipe
+    catalogue: Catalogue
+    events: pa.Table
+    encoder: Encoder
+    prompts: Templates
+
+    @classmethod
+    def read(
+        cls,
+        items: Inputs,
+        interactions: Inputs | None,
+        recipe: str | Path | Recipe,
+        progress: Progress | None,
+    ) -> _Files:
+        recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+        encoder = Encoder(recipe.encoder)
+        prompts = Templates.load(default_folder("prompts"), recipe.templates, tokens=encoder.tokens)
+        tables = read_tables(items, interactions, recipe.tables, progress=progress)
+        return cls(recipe, tables.catalogue, tables.events, encoder, prompts)
+
+    def encoded(self, progress: Progress | None) -> Data:
+        texts = self.prompts.item_texts(self.catalogue)
+        raw = self.encoder.encode_documents(texts, progress=progress)
+        return Data(self.recipe, self.catalogue, raw, self.events, prompts=self.prompts)
 
 
-def _read_log(log: Inputs, data: Data) -> pa.Table:
+def _read_log(log: Inputs, given: Data | _Files) -> pa.Table:
     """Events of another log on the items that there are."""
-    events = read_tables(data.catalogue.table, log, data.recipe.tables).events
+    events = read_tables(given.catalogue.table, log, given.recipe.tables).events
     if not len(events):
         raise DataError("no event is on an item of the catalogue; do the ids match?", source="log")
     return events

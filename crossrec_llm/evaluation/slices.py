@@ -42,7 +42,10 @@ class Asked:
         return {**more, "users": int(inside.sum()), **summarise(columns, seed=self.seed)}
 
     def slices(self) -> dict[str, dict[str, Any]]:
-        """By how often the first target was taken in training, and by the length of the history."""
+        """By how often the first target was taken in training, and by the length of the history.
+
+        What nobody or everybody is in is left out.
+        """
         first = self.table.targets[:, 0]
         seen = np.where(first >= 0, self.people[first], 0)
         length = np.diff(self.table.indptr)
@@ -53,12 +56,21 @@ class Asked:
             "history of 6 to 20": (length >= 6) & (length <= 20),
             "history of more than 20": length > 20,
         }
-        return {name: self.part(mask) for name, mask in masks.items() if mask.any()}
+        return {
+            name: self.part(mask) for name, mask in masks.items() if mask.any() and not mask.all()
+        }
 
     def bridges(self) -> list[dict[str, Any]]:
-        """Each pair of categories that a target lies across, of at least 20 people, largest first.
+        """The measures of each pair of `crossings`."""
+        return [self.part(there, home=a, target=b) for a, b, there in self.crossings()]
 
-        home : the top category that most of the history is in; target : that of most targets.
+    def crossings(self) -> list[tuple[str, str, np.ndarray]]:
+        """Each pair of categories that targets lie across, of at least 20 people, largest first.
+
+        Returns
+        -------
+        home, the top category that most of the history is in; target, that of most targets; and
+        (n,) bool, whose they are.
         """
         catalogue = self.table.catalogue
         owner = np.repeat(np.arange(len(self.table)), np.diff(self.table.indptr))
@@ -70,7 +82,7 @@ class Asked:
         order = np.argsort(-counts, kind="stable")
         names = catalogue.top_names
         return [
-            self.part((home == a) & (target == b), home=names[a], target=names[b])
+            (names[a], names[b], (home == a) & (target == b))
             for a, b in found[order[counts[order] >= LEAST_PEOPLE]]
         ]
 

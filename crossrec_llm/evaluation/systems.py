@@ -145,7 +145,8 @@ class FullRanking:
     def rank(self, table: CaseTable, depth: int, progress: Progress | None = None) -> Ranked:
         """As `System.rank`.
 
-        Of items that tie for more places than are left in the list, none is in the list.
+        Of items that tie for more places than are left in the list, none is in the list; so it is
+        empty where the best of them are too many.
         """
         depth = min(depth, len(table.catalogue))
         lists = np.full((len(table), depth), -1, np.int64)

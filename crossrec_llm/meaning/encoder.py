@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -77,6 +78,8 @@ class Encoder:
             )
         self._query_prompt, self._document_prompt = self._files.prompts
         self.encoded = self.from_cache = 0
+        self._loading = Lock()
+        self._loaded: SentenceTransformer | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -192,8 +195,14 @@ class Encoder:
         unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
         return unit
 
-    @cached_property
+    @property
     def _model(self) -> SentenceTransformer:
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+    def _load(self) -> SentenceTransformer:
         _ = self.fingerprint  # refuses weights that are not what they claim to be
         import torch
         from safetensors import SafetensorError

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from crossrec_llm.records import STRICT
+from crossrec_llm.meaning import Space, SpaceOptions
+from crossrec_llm.records import STRICT, Progress
 from crossrec_llm.signals.als import Als, AlsOptions
-from crossrec_llm.signals.base import Scorer, Signal, Source
+from crossrec_llm.signals.base import NO_PAIRS, NOBODY, LeftOut, Scorer, Signal, Source
 from crossrec_llm.signals.ease import EaseOptions, fit_ease
 from crossrec_llm.signals.graph import GraphOptions, spread
 from crossrec_llm.signals.imputed import ImputedOptions, impute
@@ -19,8 +22,8 @@ from crossrec_llm.signals.item_to_item import ItemToItem, Walk
 from crossrec_llm.signals.lexical import Lexical, LexicalOptions
 from crossrec_llm.signals.neighbours import NeighboursOptions, fit_neighbours
 from crossrec_llm.signals.popularity import (
+    TRENDING,
     Popularity,
-    Trending,
     TrendingOptions,
     comparable_times,
 )
@@ -48,6 +51,7 @@ __all__ = [
     "ItemToItem",
     "LateInteraction",
     "LateInteractionOptions",
+    "LeftOut",
     "Lexical",
     "LexicalOptions",
     "NeighboursOptions",
@@ -61,7 +65,6 @@ __all__ = [
     "TransitionsOptions",
     "Transport",
     "TransportOptions",
-    "Trending",
     "TrendingOptions",
     "Vectors",
     "Walk",
@@ -71,6 +74,7 @@ __all__ = [
     "fit_neighbours",
     "fit_transitions",
     "impute",
+    "read_left_out",
     "spread",
 ]
 
@@ -88,6 +92,8 @@ SIGNAL_NAMES = (
     "popularity",
     "trending",
 )
+
+_LEFT_OUT = "left_out.json"
 
 Vectors = Literal["items", "texts", "graph"]
 """What a search is over: items in the space, their texts as encoded, items in the graph."""
@@ -124,14 +130,16 @@ class FittedSignals:
 
     matrices : with what `impute` filled in.
     graph : (n_items, dim) float32 unit rows.
+    left_out : signal that could not be fitted -> why, and what would help.
     """
 
     matrices: Mapping[str, ItemToItem]
     popularity: Popularity
     lexical: Lexical
-    trending: Trending | None = None
+    trending: Popularity | None = None
     als: Als | None = None
     graph: np.ndarray | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -141,6 +149,7 @@ class FittedSignals:
         raw: np.ndarray,
         vectors: np.ndarray,
         options: SignalsOptions,
+        progress: Progress | None = None,
     ) -> FittedSignals:
         """From histories and the items' texts.
 
@@ -148,25 +157,44 @@ class FittedSignals:
         ----------
         raw, vectors : (n_items, dim) float32 unit rows, as encoded and in the space.
         """
-        n_items = len(catalogue)
+        n_items, codes = len(catalogue), catalogue.top_codes
         popularity = Popularity.fit(histories, n_items)
-        fitted = (
-            fit_neighbours(histories, n_items, options.neighbours),
-            fit_transitions(histories, n_items, options.transitions),
-            fit_ease(histories, raw, catalogue.top_codes, options.ease),
-        )
-        cold = popularity.people == 0
+
+        @cache
+        def texts(power: float) -> np.ndarray:
+            return Space.fit(raw, codes, SpaceOptions(power=power)).apply(raw, codes)
+
+        def matrix(fitted: ItemToItem) -> ItemToItem:
+            if not len(fitted.values):
+                raise LeftOut(NO_PAIRS if popularity.people.any() else NOBODY)
+            return impute(fitted, popularity.cold, vectors, options.imputed)
+
+        fits: dict[str, Callable[[], Any]] = {
+            "lexical": lambda: Lexical.fit(catalogue, options.lexical),
+            "neighbours": lambda: matrix(fit_neighbours(histories, n_items, options.neighbours)),
+            "transitions": lambda: matrix(fit_transitions(histories, n_items, options.transitions)),
+            "ease": lambda: matrix(fit_ease(histories, texts(options.ease.power), options.ease)),
+            "graph": lambda: spread(histories, texts(options.graph.power), options.graph),
+            "als": lambda: Als.fit(histories, n_items, options.als),
+            "trending": lambda: Popularity.lately(histories, n_items, options.trending),
+        }
+        found: dict[str, Any] = {}
+        left_out: dict[str, str] = {}
+        for i, (name, fit) in enumerate(fits.items()):
+            if progress is not None:
+                progress(f"fitting {name}", i, len(fits))
+            try:
+                found[name] = fit()
+            except LeftOut as why:
+                left_out[name] = str(why)
         return cls(
-            {
-                matrix.name: impute(matrix, cold, vectors, options.imputed)
-                for matrix in fitted
-                if matrix is not None
-            },
+            {walk.name: found[walk.name] for walk in options.walks if walk.name in found},
             popularity,
-            Lexical.fit(catalogue, options.lexical),
-            Trending.fit(histories, n_items, options.trending),
-            Als.fit(histories, n_items, options.als),
-            spread(histories, raw, catalogue.top_codes, options.graph),
+            found["lexical"],
+            found.get("trending"),
+            found.get("als"),
+            found.get("graph"),
+            left_out,
         )
 
     def save(self, folder: Path) -> None:
@@ -178,6 +206,8 @@ class FittedSignals:
                 signal.save(folder / f"{signal.name}.safetensors")
         if self.graph is not None:
             np.save(folder / "graph.npy", self.graph)
+        if self.left_out:
+            (folder / _LEFT_OUT).write_text(json.dumps(dict(self.left_out)), "utf-8")
 
     @classmethod
     def load(cls, folder: Path, options: SignalsOptions) -> FittedSignals:
@@ -190,10 +220,17 @@ class FittedSignals:
             {w.name: ItemToItem.load(path, w) for w in options.walks if (path := stored(w.name))},
             Popularity.load(folder / "popularity.safetensors"),
             Lexical.load(folder / "lexical.safetensors", options.lexical),
-            Trending.load(trending) if trending else None,
+            Popularity.load(trending, *TRENDING) if trending else None,
             Als.load(als, options.als) if als else None,
             np.load(graph, mmap_mode="r") if graph else None,
+            read_left_out(folder),
         )
+
+
+def read_left_out(folder: Path) -> dict[str, str]:
+    """Which signals the ones saved in a folder lack, and why."""
+    path = folder / _LEFT_OUT
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
 
 
 def assemble(
@@ -225,8 +262,8 @@ def assemble(
         graph = open_search("graph", fitted.graph)
         signals.append(Text(fitted.graph, graph, options.graph.pooling, "graph", "graph"))
     behaviour = fitted.matrices.get("neighbours")
-    if behaviour is not None:
-        codes = catalogue.top_codes
-        signals.append(Transport(vectors, items, codes, behaviour, options.transport))
+    if behaviour is None:  # what the history means is carried over all the same
+        behaviour = ItemToItem.empty(len(catalogue), options.neighbours.walk)
+    signals.append(Transport(vectors, items, catalogue.top_codes, behaviour, options.transport))
     signals += [signal for signal in (fitted.als, fitted.trending) if signal is not None]
     return {signal.name: signal for signal in signals}

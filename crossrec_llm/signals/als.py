@@ -11,7 +11,15 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.records import STRICT, Query
-from crossrec_llm.signals.base import LastQuery, best, read_arrays, weigh, write_arrays
+from crossrec_llm.signals.base import (
+    NOBODY,
+    LastQuery,
+    LeftOut,
+    best,
+    read_arrays,
+    weigh,
+    write_arrays,
+)
 from crossrec_llm.tables import Histories
 
 
@@ -58,14 +66,14 @@ class Als:
         self._solved = LastQuery(self._solve)
 
     @classmethod
-    def fit(cls, histories: Histories, n_items: int, options: AlsOptions) -> Als | None:
-        """None where nobody took anything. Dislikes are left out."""
+    def fit(cls, histories: Histories, n_items: int, options: AlsOptions) -> Als:
+        """LeftOut is raised where nobody took anything. Dislikes are left out."""
         from implicit.als import AlternatingLeastSquares
         from threadpoolctl import threadpool_limits
 
         taken = histories.matrix(n_items)
         if not taken.nnz:
-            return None
+            raise LeftOut(NOBODY)
         # It takes confidences as data, and its users and items are solved one by one: threads
         # change nothing in the result, but BLAS threads inside of them would.
         confidence = taken * np.float32(1 + options.alpha)

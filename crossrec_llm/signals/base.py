@@ -14,6 +14,14 @@ from crossrec_llm.store import top
 T = TypeVar("T")
 
 
+class LeftOut(Exception):
+    """A signal cannot be fitted on what there is: the message says why, and what would help."""
+
+
+NOBODY = "nobody took anything: it is learned from interactions (--interactions)"
+NO_PAIRS = "nobody took two items: it is learned from people who did"
+
+
 class Signal(Protocol):
     """Scores items for a query, and says which history items carried the score.
 

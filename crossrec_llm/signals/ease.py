@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -11,13 +10,11 @@ import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.errors import RecipeError
-from crossrec_llm.meaning import Space, SpaceOptions
 from crossrec_llm.records import STRICT
+from crossrec_llm.signals.base import NOBODY, LeftOut
 from crossrec_llm.signals.inverse import ExactInverse, Inverse, SpectralInverse
 from crossrec_llm.signals.item_to_item import ItemToItem, Walk
 from crossrec_llm.tables import Histories
-
-logger = logging.getLogger(__name__)
 
 _BLOCK = 1024
 _LARGEST_ERROR = 0.1
@@ -57,9 +54,7 @@ class EaseOptions:
         return Walk("ease", "neighbours", self.decay, self.last)
 
 
-def fit_ease(
-    histories: Histories, raw: np.ndarray, codes: np.ndarray, options: EaseOptions
-) -> ItemToItem | None:
+def fit_ease(histories: Histories, texts: np.ndarray, options: EaseOptions) -> ItemToItem:
     """M = -P / diag(P) with P = (X'X + text F F' + ridge I)^-1, 0 on the diagonal.
 
     Steck 2019 (Embarrassingly shallow autoencoders), with the texts' vectors F as further rows of
@@ -67,30 +62,29 @@ def fit_ease(
 
     Parameters
     ----------
-    raw : (n_items, dim) float32 unit rows as encoded; `codes` their top categories.
+    texts : F, (n_items, dim) float32 unit rows in a space of power `options.power`.
 
-    Returns
-    -------
-    None where nobody took anything, where there are more such items than `max_items`, or where
-    they are too many for the exact inverse and too often taken for the other one.
+    Raises
+    ------
+    LeftOut : nobody took anything, more items than `max_items` were taken, or they are too many
+        for the exact inverse and too often taken for the other one.
     """
-    taken = histories.matrix(len(raw))
+    taken = histories.matrix(len(texts))
     known = np.flatnonzero(taken.getnnz(axis=0))
     if not len(known):
-        return None
+        raise LeftOut(NOBODY)
     if len(known) > options.max_items:
-        logger.warning("ease is left out: %d items, at most %d", len(known), options.max_items)
-        return None
+        raise LeftOut(
+            f"{len(known):,} items were taken and it is fitted on at most {options.max_items:,}: "
+            "raise max_items under [signals.ease] (its time grows with the square of the items)"
+        )
     columns = taken[:, known]
-    texts = Space.fit(raw, codes, SpaceOptions(power=options.power)).apply(raw, codes)[known]
-    inverse = _invert((columns.T @ columns).tocsr(), texts, options)
-    if inverse is None:
-        return None
+    inverse = _invert((columns.T @ columns).tocsr(), texts[known], options)
 
     def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         strongest = _strongest(inverse, options.keep)
         nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-        for somebody in np.isin(np.arange(len(raw)), known):
+        for somebody in np.isin(np.arange(len(texts)), known):
             if somebody:
                 places, values = next(strongest)
                 yield known[places], values
@@ -100,7 +94,7 @@ def fit_ease(
     return ItemToItem.from_rows(rows(), options.keep, options.walk)
 
 
-def _invert(gram: Any, texts: np.ndarray, options: EaseOptions) -> Inverse | None:
+def _invert(gram: Any, texts: np.ndarray, options: EaseOptions) -> Inverse:
     if len(texts) <= options.exact_below:
         try:
             return ExactInverse(gram, texts, options.text, options.ridge)
@@ -108,8 +102,11 @@ def _invert(gram: Any, texts: np.ndarray, options: EaseOptions) -> Inverse | Non
             raise RecipeError("recipe", [f"signals.ease.ridge: {error}; raise it"]) from error
     inverse = SpectralInverse(gram, texts, options.text, options.ridge, options.rank)
     if inverse.error > _LARGEST_ERROR:
-        logger.warning("ease is left out: at this rank the spectrum is off by %.2f", inverse.error)
-        return None
+        raise LeftOut(
+            f"for {len(texts):,} items its inverse is worked out from their spectrum, which would "
+            f"be off by {inverse.error:.0%}: raise ridge or rank under [signals.ease], or "
+            f"exact_below for an exact one ({8 * len(texts) ** 2 / 1e9:.1f} GB of memory)"
+        )
     return inverse
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
-from crossrec_llm.meaning import Space, SpaceOptions
 from crossrec_llm.records import STRICT
+from crossrec_llm.signals.base import NOBODY, LeftOut
 from crossrec_llm.signals.text import TextOptions
 from crossrec_llm.tables import Histories
 
@@ -37,34 +37,31 @@ class GraphOptions:
         return TextOptions(self.decay, self.last, self.dislike)
 
 
-def spread(
-    histories: Histories, raw: np.ndarray, codes: np.ndarray, options: GraphOptions
-) -> np.ndarray | None:
+def spread(histories: Histories, texts: np.ndarray, options: GraphOptions) -> np.ndarray:
     """(n_items, dim) float32: norm(F + A'A F + (A'A)^2 F + ...), up to `hops` steps.
 
     A = D_u^-1/2 X D_i^-1/2, the user-item matrix without dislikes, symmetrically normalised
     (LightGCN, He et al. 2020; from text vectors AlphaRec, Sheng et al. 2024; here without
-    training). F = the texts in a space of their own; an item that nobody took keeps its F.
+    training). An item that nobody took keeps its F.
 
     Parameters
     ----------
-    raw : (n_items, dim) float32 unit rows as encoded; `codes` their top categories.
+    texts : F, (n_items, dim) float32 unit rows in a space of power `options.power`.
 
-    Returns
-    -------
-    None where nobody took anything.
+    Raises
+    ------
+    LeftOut : nobody took anything.
     """
     import scipy.sparse as sp
 
-    taken = histories.matrix(len(raw))
+    taken = histories.matrix(len(texts))
     if not taken.nnz:
-        return None
+        raise LeftOut(NOBODY)
     scale = [1 / np.sqrt(np.maximum(taken.getnnz(axis), 1)) for axis in (1, 0)]
     by_user = (sp.diags_array(scale[0]) @ taken @ sp.diags_array(scale[1])).tocsr()
     by_user = by_user.astype(np.float32)
     by_item = by_user.T.tocsr()
-    step = Space.fit(raw, codes, SpaceOptions(power=options.power)).apply(raw, codes)
-    total = step.copy()
+    step, total = texts, texts.copy()
     for _ in range(options.hops):
         step = by_item @ (by_user @ step)
         total += step

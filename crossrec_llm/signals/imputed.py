@@ -28,8 +28,8 @@ class ImputedOptions:
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    neighbours: Annotated[int, Ge(1)] = 20
-    own: Annotated[float, Ge(0)] = 1.0
+    neighbours: Annotated[int, Ge(1)] = 40
+    own: Annotated[float, Ge(0)] = 0.5
     rho: Annotated[float, Ge(0)] = 0.3
     keep: Annotated[int, Ge(1)] = 100
 

@@ -63,6 +63,12 @@ class ItemToItem:
         indptr = np.cumsum(lengths, dtype=np.int64)
         return cls(indptr, np.concatenate(columns), np.concatenate(values), walk)
 
+    @classmethod
+    def empty(cls, n_items: int, walk: Walk) -> ItemToItem:
+        """One that knows nothing."""
+        nothing = np.empty(0, np.int32), np.empty(0, np.float32)
+        return cls(np.zeros(n_items + 1, np.int64), *nothing, walk)
+
     def save(self, path: Path) -> None:
         write_arrays(path, indptr=self.indptr, columns=self.columns, values=self.values)
 

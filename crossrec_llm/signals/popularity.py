@@ -11,51 +11,14 @@ import numpy as np
 from annotated_types import Gt
 
 from crossrec_llm.records import STRICT, Query
-from crossrec_llm.signals.base import first_allowed, read_arrays, write_arrays
+from crossrec_llm.signals.base import NOBODY, LeftOut, first_allowed, read_arrays, write_arrays
 from crossrec_llm.tables import Histories
 from crossrec_llm.tables.events import REAL_TIME
 
 _DAY = 86_400
 
-
-class Popularity:
-    """log(1 + people who took the item); 0 for an item that nobody took.
-
-    Parameters
-    ----------
-    people : (n_items,) int64.
-    """
-
-    name = "popularity"
-    kind = "popular"
-
-    def __init__(self, people: np.ndarray) -> None:
-        self.people = people
-
-    @classmethod
-    def fit(cls, histories: Histories, n_items: int) -> Popularity:
-        return cls(histories.counts_per_item(n_items))
-
-    def save(self, path: Path) -> None:
-        write_arrays(path, people=self.people)
-
-    @classmethod
-    def load(cls, path: Path) -> Popularity:
-        return cls(**read_arrays(path))
-
-    @cached_property
-    def _order(self) -> np.ndarray:
-        """(n_items,) int64 rows, most people first, ties by row."""
-        return np.argsort(-self.people, kind="stable")
-
-    def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
-        return np.log1p(self.people[rows]).astype(np.float32)
-
-    def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
-        return np.zeros((len(rows), len(query.history)), np.float32)
-
-    def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
-        return first_allowed(self._order, allowed, n)
+TRENDING = ("trending", "trending")
+"""Name and kind of what people took lately."""
 
 
 def comparable_times(histories: Histories) -> bool:
@@ -83,49 +46,68 @@ class TrendingOptions:
     half_life: Annotated[float, Gt(0)] = 30.0
 
 
-class Trending:
-    """log(1 + sum over the people who took the item of 2^(-days ago / half-life)).
-
-    Days are counted back from the latest event of all.
+class Popularity:
+    """log(1 + people who took the item); 0 for an item that nobody took.
 
     Parameters
     ----------
-    recent : (n_items,) float32, those sums.
+    people : (n_items,) int64; or float32, where each counts by how lately that was.
+    name, kind : as of `Signal`.
     """
 
-    name = "trending"
-    kind = "trending"
-
-    def __init__(self, recent: np.ndarray) -> None:
-        self.recent = recent
+    def __init__(self, people: np.ndarray, name: str = "popularity", kind: str = "popular") -> None:
+        self.people, self.name, self.kind = people, name, kind
 
     @classmethod
-    def fit(cls, histories: Histories, n_items: int, options: TrendingOptions) -> Trending | None:
-        """None where timestamps say nothing between people; an unknown one counts nothing."""
+    def fit(cls, histories: Histories, n_items: int) -> Popularity:
+        """People of all times."""
+        return cls(histories.counts_per_item(n_items))
+
+    @classmethod
+    def lately(cls, histories: Histories, n_items: int, options: TrendingOptions) -> Popularity:
+        """Of the people who took the item, the sum of 2^(-days ago / half-life).
+
+        Days are counted back from the latest event of all; an unknown time counts nothing.
+
+        Raises
+        ------
+        LeftOut : nobody took anything, or times say nothing between people.
+        """
+        if not (histories.weights > 0).any():
+            raise LeftOut(NOBODY)
         if not comparable_times(histories):
-            return None
+            raise LeftOut(
+                "the times of the interactions cannot be compared between people: at least half "
+                "of them need a time after 1980, over more than a day"
+            )
         counted = (histories.weights > 0) & np.isfinite(histories.timestamps)
         times = histories.timestamps[counted]
         days = (times.max(initial=0.0) - times) / _DAY
         sums = np.bincount(
             histories.rows[counted], weights=0.5 ** (days / options.half_life), minlength=n_items
         )
-        return cls(sums.astype(np.float32))
+        return cls(sums.astype(np.float32), *TRENDING)
 
     def save(self, path: Path) -> None:
-        write_arrays(path, recent=self.recent)
+        write_arrays(path, people=self.people)
 
     @classmethod
-    def load(cls, path: Path) -> Trending:
-        return cls(**read_arrays(path))
+    def load(cls, path: Path, name: str = "popularity", kind: str = "popular") -> Popularity:
+        (people,) = read_arrays(path).values()
+        return cls(people, name, kind)
+
+    @cached_property
+    def cold(self) -> np.ndarray:
+        """(n_items,) bool, nobody took it."""
+        return self.people == 0
 
     @cached_property
     def _order(self) -> np.ndarray:
-        """(n_items,) int64 rows, most recent people first, ties by row."""
-        return np.argsort(-self.recent, kind="stable")
+        """(n_items,) int64 rows, most people first, ties by row."""
+        return np.argsort(-self.people, kind="stable")
 
     def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
-        return np.log1p(self.recent[rows]).astype(np.float32)
+        return np.log1p(self.people[rows]).astype(np.float32)
 
     def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
         return np.zeros((len(rows), len(query.history)), np.float32)

@@ -4,7 +4,7 @@ from crossrec_llm.training.blending import THOROUGH, TuneOptions, fit, fit_blend
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, Holdout, hold_out
 from crossrec_llm.training.trees import fit_trees
-from crossrec_llm.training.weights import fit_weights
+from crossrec_llm.training.weights import fit_cold, fit_weights
 
 __all__ = [
     "THOROUGH",
@@ -14,6 +14,7 @@ __all__ = [
     "TuneOptions",
     "fit",
     "fit_blend",
+    "fit_cold",
     "fit_trees",
     "fit_weights",
     "hold_out",

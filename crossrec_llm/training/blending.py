@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from crossrec_llm.tables import Catalogue
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, hold_out
 from crossrec_llm.training.trees import Heads, fit_trees, reorder
-from crossrec_llm.training.weights import K, fit_weights
+from crossrec_llm.training.weights import K, fit_cold, fit_weights
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ def fit(
     tuned = TunedBlend()
     if recipe.blend.tune:
         tuned = fit_blend(recipe, catalogue, raw, events, options=options, progress=progress)
-    return Generation.fit(recipe, catalogue, raw, events, prompts).blended_by(tuned)
+    fitted = Generation.fit(recipe, catalogue, raw, events, prompts, progress=progress)
+    return fitted.blended_by(tuned)
 
 
 def fit_blend(
@@ -119,10 +121,11 @@ def fit_blend(
         if recipe.blend.sets(name):
             left_out[name] = _SET
         elif len(asked) < _LEAST_CASES:
-            left_out[name] = f"{len(asked)} people to fit it on, at least {_LEAST_CASES} needed"
+            left_out[name] = _too_few(len(asked))
     situations: dict[str, Tuned] = {}
     if len(left_out) < len(cases):
-        recommender = Recommender(Generation.fit(recipe, catalogue, raw, held.events))
+        fitted = Generation.fit(recipe, catalogue, raw, held.events, progress=progress)
+        recommender = Recommender(fitted)
         for name, asked in cases.items():
             if name in left_out:
                 continue
@@ -153,6 +156,9 @@ def taken_over(tuned: TunedBlend, recipe: Recipe) -> TunedBlend | None:
             return None
         elif name in tuned.situations:
             situations[name] = tuned.situations[name]
+            allowed = tuned.situations[name].figures.get("cost allowed", recipe.blend.cold_cost)
+            if allowed != recipe.blend.cold_cost:
+                return None
         else:
             left_out[name] = tuned.left_out[name]
     return TunedBlend(situations, left_out)
@@ -161,58 +167,158 @@ def taken_over(tuned: TunedBlend, recipe: Recipe) -> TunedBlend | None:
 def _fit_situation(
     recommender: Recommender, name: SituationName, examples: Examples, seed: int
 ) -> tuple[Tuned | None, str]:
-    """Weights, then trees, each kept where it helps on the half that it was not fitted on."""
+    """Weights, then trees, then the weights of cold items, each kept where it helps."""
     default: Situation = getattr(BlendOptions(), name)
-    start = np.array([default.weights.get(n, 0.0) for n in examples.names])
-    before = examples.ndcg(examples.totals(start), K)
+    known, new = examples.after(cold=False), examples.after(cold=True)
+    if len(known) < _LEAST_CASES:
+        return None, _too_few(len(known))
+    weighed = _weigh(known, _in_order(default.weights, examples.names), seed)
+    head = min(_HEADS[name], examples.rows.shape[1])
+    grown = _grow(recommender, known, weighed, head, seed)
+    start = _in_order(default.cold or default.weights, examples.names)
+    start *= np.linalg.norm(weighed.weights) / np.linalg.norm(weighed.default)
+    let_in = _let_in(known, new, weighed, start, recommender.recipe.blend.cold_cost)
+    figures = {**weighed.figures, **grown.figures, **let_in.figures}
+    if not (weighed.kept or grown.trees or let_in.kept):
+        return None, (
+            f"ndcg@10 {figures['ndcg@10 default']:.3f}; neither fitted weights "
+            f"({figures['ndcg@10 weighted']:.3f}) nor trees ({figures['ndcg@10 trees']:.3f}) were "
+            "better by more than their error on people that they were not fitted on"
+        )
+    # The same sources as in the pools it was fitted on, whatever they weigh.
+    situation = Situation(
+        _named(examples.names, weighed.weights),
+        default.sources,
+        _named(examples.names, let_in.weights),
+    )
+    return Tuned(situation, grown.trees, head, figures), ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Weighed:
+    """Weights on items that somebody took.
+
+    default, weights : (s,) before the fit, and those to take.
+    by_half : those to take for the people of the other half.
+    values : (c,) ndcg@10 of everybody by what was fitted on the other half.
+    """
+
+    default: np.ndarray
+    weights: np.ndarray
+    by_half: Sequence[np.ndarray]
+    values: np.ndarray
+    kept: bool
+    figures: dict[str, Any]
+
+
+def _weigh(known: Examples, default: np.ndarray, seed: int) -> _Weighed:
+    before = known.ndcg(known.totals(default), K)
+    halves = _halves(len(known), seed)
+    by_half = [fit_weights(known.part(half), default) for half in halves]
+    values = _crossed(halves, lambda i, there: there.ndcg(there.totals(by_half[1 - i]), K), known)
+    kept = _gain(values, before)
+    figures = {
+        "people": len(known),
+        "ndcg@10 default": float(before.mean()),
+        "ndcg@10 weighted": float(values.mean()),
+        "weights kept": kept,
+    }
+    if not kept:
+        return _Weighed(default, default, [default, default], before, False, figures)
+    return _Weighed(default, fit_weights(known, default), by_half, values, True, figures)
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """Trees as text, empty where they do not help."""
+
+    trees: str
+    figures: dict[str, Any]
+
+
+def _grow(
+    recommender: Recommender, known: Examples, weighed: _Weighed, head: int, seed: int
+) -> _Grown:
     parts = {
         "vectors": np.asarray(recommender.generation.vectors),
         "people": recommender.generation.signals.popularity.people,
     }
-    halves = _halves(len(examples), seed)
-
-    def weights_of(part: Examples) -> np.ndarray:
-        found = fit_weights(part, default.weights)
-        return np.array([found.get(n, 0.0) for n in examples.names])
-
-    fitted = [weights_of(examples.part(half)) for half in halves]
-    weighted = _crossed(
-        halves, lambda i, there: there.ndcg(there.totals(fitted[1 - i]), K), examples
-    )
-    weights, figures = start, {"people": len(examples), "ndcg@10 default": float(before.mean())}
-    figures["ndcg@10 weighted"] = float(weighted.mean())
-    helps = _gain(weighted, before)
-    figures["weights kept"] = helps
-    if helps:
-        weights = weights_of(examples)
-    else:
-        fitted, weighted = [start, start], before
-
-    head = min(_HEADS[name], examples.rows.shape[1])
+    halves = _halves(len(known), seed)
 
     def with_trees(i: int, there: Examples) -> np.ndarray:
-        other = examples.part(halves[1 - i])
-        learned = fit_trees(Heads.of(other, fitted[1 - i], head, **parts), seed)
-        totals = there.totals(fitted[1 - i])
-        heads = Heads.of(there, fitted[1 - i], head, **parts)
-        return there.ndcg(reorder(there, totals, heads, learned), K)
+        weights = weighed.by_half[1 - i]
+        other = known.part(halves[1 - i])
+        trees = fit_trees(Heads.of(other, weights, head, **parts), seed)
+        totals, heads = there.totals(weights), Heads.of(there, weights, head, **parts)
+        return there.ndcg(reorder(there, totals, heads, trees), K)
 
-    learned = _crossed(halves, with_trees, examples)
-    figures["ndcg@10 trees"] = float(learned.mean())
+    values = _crossed(halves, with_trees, known)
     trees = ""
-    if _gain(learned, weighted):
-        trees = fit_trees(Heads.of(examples, weights, head, **parts), seed)
-    figures["trees kept"] = bool(trees)
-    figures["ndcg@10 kept"] = float((learned if trees else weighted).mean())
-    if not helps and not trees:
-        return None, (
-            f"ndcg@10 {before.mean():.3f}; neither fitted weights "
-            f"({figures['ndcg@10 weighted']:.3f}) nor trees ({learned.mean():.3f}) were better by "
-            "more than their error on people that they were not fitted on"
-        )
-    used = {n: float(w) for n, w in zip(examples.names, weights, strict=True) if w}
-    # The same sources as in the pools it was fitted on, whatever they weigh.
-    return Tuned(Situation(used, default.sources), trees, head, figures), ""
+    if _gain(values, weighed.values):
+        trees = fit_trees(Heads.of(known, weighed.weights, head, **parts), seed)
+    figures = {
+        "ndcg@10 trees": float(values.mean()),
+        "trees kept": bool(trees),
+        "ndcg@10 kept": float((values if trees else weighed.values).mean()),
+    }
+    return _Grown(trees, figures)
+
+
+@dataclass(frozen=True, eq=False)
+class _LetIn:
+    """(s,) weights on cold items."""
+
+    weights: np.ndarray
+    kept: bool
+    figures: dict[str, Any]
+
+
+def _let_in(
+    known: Examples, new: Examples, weighed: _Weighed, start: np.ndarray, cost: float
+) -> _LetIn:
+    """Kept where it finds more cold items than `start`, or `start` costs more than is allowed."""
+    if len(new) < _LEAST_CASES:
+        return _LetIn(start, False, {"cold people": len(new)})
+    weights = weighed.weights
+    of_known, of_new = _halves(len(known), 0), _halves(len(new), 0)
+    by_half = [
+        fit_cold(known.part(a), new.part(b), weights, start, cost)
+        for a, b in zip(of_known, of_new, strict=True)
+    ]
+
+    def by_other(i: int, there: Examples) -> np.ndarray:
+        return there.ndcg(there.totals(weights, by_half[1 - i]), K)
+
+    before, after = new.ndcg(new.totals(weights, start), K), _crossed(of_new, by_other, new)
+    without = known.ndcg(known.totals(weights), K).mean()
+
+    def cost_of(values: np.ndarray) -> float:
+        return float(1 - values.mean() / max(without, 1e-12))
+
+    costs = cost_of(known.ndcg(known.totals(weights, start), K))
+    kept = costs > cost or _gain(after, before)
+    figures = {
+        "cold people": len(new),
+        "cold ndcg@10 default": float(before.mean()),
+        "cold ndcg@10 weighted": float(after.mean()),
+        "cost default": costs,
+        "cost weighted": cost_of(_crossed(of_known, by_other, known)),
+        "cost allowed": cost,
+        "cold weights kept": kept,
+    }
+    return _LetIn(fit_cold(known, new, weights, start, cost) if kept else start, kept, figures)
+
+
+def _in_order(weights: Mapping[str, float], names: Sequence[str]) -> np.ndarray:
+    return np.array([weights.get(name, 0.0) for name in names])
+
+
+def _named(names: Sequence[str], weights: np.ndarray) -> dict[str, float]:
+    return {name: round(float(w), 3) for name, w in zip(names, weights, strict=True) if w}
+
+
+def _too_few(people: int) -> str:
+    return f"{people} people to fit it on, at least {_LEAST_CASES} needed"
 
 
 def _halves(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

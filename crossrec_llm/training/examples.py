@@ -28,14 +28,16 @@ class Examples:
     names : the signals, in order.
     queries : the questions.
     rows : (c, p) int64 catalogue rows, -1 beyond a pool's end.
+    cold : (c, p) bool, whether nobody took the row in what the signals were fitted on.
     z : (c, p, s) float32 z-scores over each pool, 0 beyond its end.
     case, place : (t,) int64, where the hidden items that were proposed are.
-    asked : (c,) int64, how many items are hidden.
+    asked : (c, 2) int64, how many items are hidden: of those that somebody took, and cold ones.
     """
 
     names: tuple[str, ...]
     queries: Sequence[Query]
     rows: np.ndarray
+    cold: np.ndarray
     z: np.ndarray
     case: np.ndarray
     place: np.ndarray
@@ -53,16 +55,40 @@ class Examples:
             self.names,
             [self.queries[c] for c in cases],
             self.rows[cases],
+            self.cold[cases],
             self.z[cases],
             new[self.case[kept]],
             self.place[kept],
             self.asked[cases],
         )
 
-    def totals(self, weights: np.ndarray) -> np.ndarray:
-        """(c, p) float32 weighted scores; -inf beyond a pool's end."""
-        total = self.z @ weights.astype(np.float32)
-        total[self.rows < 0] = -np.inf
+    def after(self, *, cold: bool) -> Examples:
+        """The questions that are after a cold item, or after another one, and only that of each."""
+        aimed = self.cold[self.case, self.place] == cold
+        asked = np.where([not cold, cold], self.asked, 0)
+        only = Examples(
+            self.names,
+            self.queries,
+            self.rows,
+            self.cold,
+            self.z,
+            self.case[aimed],
+            self.place[aimed],
+            asked,
+        )
+        return only.part(np.flatnonzero(asked.any(axis=1)))
+
+    def totals(self, weights: np.ndarray | None, cold: np.ndarray | None = None) -> np.ndarray:
+        """(c, p) float32 scores by (s,) weights; -inf beyond a pool's end.
+
+        Parameters
+        ----------
+        weights, cold : on rows that somebody took, and on cold ones; None gives those -inf.
+        """
+        total = np.full(self.rows.shape, -np.inf, np.float32)
+        for given, there in ((weights, ~self.cold), (cold, self.cold)):
+            if given is not None:
+                np.copyto(total, self.z @ given.astype(np.float32), where=there & (self.rows >= 0))
         return total
 
     def ndcg(self, totals: np.ndarray, k: int) -> np.ndarray:
@@ -70,10 +96,11 @@ class Examples:
         own = totals[self.case, self.place][:, None]
         pools = totals[self.case]
         ranks = 1 + (pools > own).sum(axis=1) + ((pools == own).sum(axis=1) - 1) / 2
-        gains = np.where(ranks <= k, 1 / np.log2(1 + ranks), 0)
+        inside = (ranks <= k) & np.isfinite(own[:, 0])
+        gains = np.where(inside, 1 / np.log2(1 + ranks), 0)
         found = np.bincount(self.case, weights=gains, minlength=len(self))
         ideal = np.concatenate([[0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
-        return found / ideal[np.minimum(self.asked, k)]
+        return found / ideal[np.minimum(self.asked.sum(axis=1), k)]
 
     @classmethod
     def collect(
@@ -91,6 +118,7 @@ class Examples:
         proposing = [recommender.signals[name] for name in sources if name in recommender.signals]
         ask = Ask(filter=Filter(cross="only" if situation == "cross" else "any"))
         size = min(recommender.recipe.answering.n_candidates, len(recommender.catalogue))
+        cold = recommender.generation.signals.popularity.cold
         rows = np.full((len(held), size), -1, np.int64)
         z = np.zeros((len(held), size, len(names)), np.float32)
         queries, places = [], []
@@ -104,12 +132,15 @@ class Examples:
             places.append(np.flatnonzero(np.isin(rows[c], one.targets)))
             if progress is not None and c % 50 == 0:
                 progress(f"asking for {situation}", c, len(held))
+        new = np.array([cold[one.targets].sum() for one in held], np.int64)
+        hidden = np.array([len(one.targets) for one in held], np.int64)
         return cls(
             names,
             queries,
             rows,
+            cold[rows] & (rows >= 0),
             z,
             np.repeat(np.arange(len(held)), [len(place) for place in places]),
             np.concatenate([*places, np.empty(0, np.int64)]).astype(np.int64),
-            np.array([len(one.targets) for one in held], np.int64),
+            np.stack([hidden - new, new], axis=1),
         )

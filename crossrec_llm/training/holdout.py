@@ -12,6 +12,7 @@ from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
 
 LEAST_ITEMS = 3
 LAST_TARGETS = 10
+COLD_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class HeldOut:
 class Holdout:
     """What may be learned from, and what is asked.
 
-    events : without those on hidden (person, item) pairs.
+    events : without those on hidden (person, item) pairs, and on items that play new ones.
     user : people whose last item is hidden.
     cross : people of whom everything in one of their top categories is hidden.
     """
@@ -45,7 +46,10 @@ def hold_out(
     n_cross: int,
     seed: int,
 ) -> Holdout:
-    """Hide the last item of some people, and one top category of others.
+    """Hide the last item of some people, one top category of others, and some items of everybody.
+
+    A tenth of the items that somebody took is hidden from all, and in no history: as new items
+    they are asked for all the same.
 
     People with dislikes only, or with fewer than 3 items, are not asked. At most half of all have
     their last item hidden, and a quarter of those at home in several top categories all of one
@@ -59,6 +63,9 @@ def hold_out(
     histories = Histories.from_events(events, catalogue, options)
     rng = np.random.default_rng(seed)
     wanted = [_wanted(histories, u) for u in range(len(histories))]
+    taken = np.unique(np.concatenate([np.empty(0, np.int64), *wanted]))
+    cold = np.zeros(len(catalogue), bool)
+    cold[rng.choice(taken, int(COLD_SHARE * len(taken)), replace=False)] = True
     asked = np.array([u for u, rows in enumerate(wanted) if len(rows) >= LEAST_ITEMS], np.int64)
     tops = catalogue.top_codes
     several = [u for u in asked if len(_named(tops[wanted[u]], catalogue.no_category)) > 1]
@@ -70,14 +77,20 @@ def hold_out(
     user, cross = [], []
     for u in inside:
         rows = wanted[u]
-        user.append(HeldOut(rows[:-1], rows[-1:]))
+        user.append(HeldOut(_warm(rows[:-1], cold), rows[-1:]))
         hidden.append((u, rows[-1:]))
     for u in np.sort(crossing):
         rows = wanted[u]
         there = tops[rows] == rng.choice(_named(tops[rows], catalogue.no_category))
-        cross.append(HeldOut(rows[~there], rows[there][-LAST_TARGETS:]))
+        cross.append(HeldOut(_warm(rows[~there], cold), rows[there][-LAST_TARGETS:]))
         hidden.append((u, rows[there]))
-    return Holdout(_without(events, histories, catalogue, hidden), user, cross)
+    left = _without(events, histories, catalogue, hidden, cold)
+    user, cross = ([one for one in asked if len(one.history)] for asked in (user, cross))
+    return Holdout(left, user, cross)
+
+
+def _warm(rows: np.ndarray, cold: np.ndarray) -> np.ndarray:
+    return rows[~cold[rows]]
 
 
 def _wanted(histories: Histories, user: int) -> np.ndarray:
@@ -95,14 +108,14 @@ def _without(
     histories: Histories,
     catalogue: Catalogue,
     hidden: list[tuple[int, np.ndarray]],
+    cold: np.ndarray,
 ) -> pa.Table:
-    """The events that are on no hidden (user number, rows) pair."""
-    if not hidden:
-        return events
+    """The events that are on no hidden (user number, rows) pair, and on no item of a mask."""
     width = len(catalogue) + 1
-    keys = np.concatenate([u * np.int64(width) + rows for u, rows in hidden])
-    place = pc.index_in(events["user_id"], pa.array(histories.user_ids)).fill_null(-1)
+    pairs = [u * np.int64(width) + rows for u, rows in hidden]
+    place = pc.index_in(events["user_id"], pa.array(histories.user_ids, pa.string())).fill_null(-1)
     users = place.to_numpy().astype(np.int64)
     rows = catalogue.rows(events["item_id"])
-    gone = (users >= 0) & (rows >= 0) & np.isin(users * width + rows, keys)
+    gone = np.isin(users * width + rows, np.concatenate([np.empty(0, np.int64), *pairs]))
+    gone = ((users >= 0) & (rows >= 0) & gone) | (cold[rows] & (rows >= 0))
     return events.filter(pa.array(~gone))

@@ -28,10 +28,10 @@ _TREES = 200
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """The best rows of each question by a weighted blend, as the trees see them.
+    """The best rows of each question by a weighted blend, as the trees see them; no cold ones.
 
     places : (c, m) int64 places in the pool, best first.
-    real : (c, m) bool, False beyond the end of a short pool.
+    real : (c, m) bool, False where a pool has fewer.
     seen : (c, m, f) float32 features, 0 where not real.
     hit : (c, m) bool, whether each is a hidden item.
     """
@@ -56,7 +56,7 @@ class Heads:
         scaled = weights[used].astype(np.float32)
         totals = examples.totals(weights)
         places = np.argsort(-totals, axis=1, kind="stable")[:, :head]
-        real = np.take_along_axis(examples.rows >= 0, places, axis=1)
+        real = np.take_along_axis(np.isfinite(totals), places, axis=1)
         seen = np.zeros((*places.shape, 2 * len(used) + 6), np.float32)
         for c, query in enumerate(examples.queries):
             parts = examples.z[c][:, used] * scaled

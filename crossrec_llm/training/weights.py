@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,15 +14,67 @@ _STARTS = (0.1, 0.3, 1.0)
 _ROUNDS = 8
 _LEAST_GAIN = 1e-4
 
+_LIFTS = (0.0, 0.2, 0.4, 0.7, 1.0)
+_LARGEST_SCALE = 3.0
+_HALVINGS = 7
 
-def fit_weights(examples: Examples, start: Mapping[str, float]) -> dict[str, float]:
-    """Coordinate ascent from the given weights; what does not add to the objective becomes 0.
 
-    The objective is the mean of ndcg@10 and ndcg@100: the second keeps the first, which only a
-    few questions decide, from being followed into its noise.
+def fit_weights(examples: Examples, start: np.ndarray) -> np.ndarray:
+    """(s,) float64 weights, the highest 1, that find what somebody took; cold items stay out.
+
+    Parameters
+    ----------
+    start : (s,) weights to start from.
     """
-    weights = np.array([start.get(name, 0.0) for name in examples.names])
-    best = _objective(examples, weights)
+    weights = _climb(start, lambda w: _found(examples, examples.totals(w)))
+    return np.round(weights / weights.max(), 3)
+
+
+def fit_cold(
+    known: Examples, new: Examples, weights: np.ndarray, start: np.ndarray, cost: float
+) -> np.ndarray:
+    """(s,) float64 weights on cold items that find most of them at no more than a given cost.
+
+    Their direction is fitted among cold items alone. Beside the others they count as much as the
+    cost allows: for each of some weights below 0 on popularity, by which all cold items rise
+    alike, the scale is found by bisection, and the pair that finds most is taken.
+
+    Parameters
+    ----------
+    known, new : questions after items that somebody took, and after cold ones.
+    weights, start : (s,) on items that somebody took, and on cold ones to start from.
+    cost : share of the ndcg@10 of `known` that may be lost; where nothing costs so little, the
+        cheapest is taken.
+    """
+    direction = _climb(start, lambda w: _found(new, new.totals(None, w)))
+    size = np.linalg.norm(weights)
+    direction = direction / np.linalg.norm(direction) * size
+    popular = np.array([name == "popularity" for name in known.names])
+    alone = max(float(known.ndcg(known.totals(weights), K).mean()), 1e-12)
+
+    def lost(cold: np.ndarray) -> float:
+        return 1 - float(known.ndcg(known.totals(weights, cold), K).mean()) / alone
+
+    tried = []
+    for lift in _LIFTS:
+        low, high = 0.0, _LARGEST_SCALE
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            if lost(middle * direction - lift * size * popular) <= cost:
+                low = middle
+            else:
+                high = middle
+        # A direction of 0 would order cold items by nothing.
+        scale = max(low, _LARGEST_SCALE / 2**_HALVINGS)
+        tried.append(np.round(scale * direction - lift * size * popular, 3))
+    found = [(-max(lost(cold), cost), _found(new, new.totals(weights, cold))) for cold in tried]
+    return tried[max(range(len(tried)), key=found.__getitem__)]
+
+
+def _climb(start: np.ndarray, objective: Callable[[np.ndarray], float]) -> np.ndarray:
+    """Coordinate ascent over weights of 0 or more; what does not add to the objective becomes 0."""
+    weights = start.astype(np.float64)
+    best = objective(weights)
     for _ in range(_ROUNDS):
         before = best
         for s in range(len(weights)):
@@ -34,16 +86,19 @@ def fit_weights(examples: Examples, start: Mapping[str, float]) -> dict[str, flo
                 other[s] = value
                 if not other.any():
                     continue
-                found = _objective(examples, other)
+                found = objective(other)
                 # A signal goes when that costs nothing: each one takes time to ask.
                 if found > best + (0 if value == 0 else _LEAST_GAIN):
                     best, weights = found, other
         if best - before < _LEAST_GAIN:
             break
-    weights = weights / weights.max()
-    return {name: round(float(w), 3) for name, w in zip(examples.names, weights, strict=True) if w}
+    return weights
 
 
-def _objective(examples: Examples, weights: np.ndarray) -> float:
-    totals = examples.totals(weights)
+def _found(examples: Examples, totals: np.ndarray) -> float:
+    """The mean of ndcg@10 and ndcg@100.
+
+    The second keeps the first, which only a few questions decide, from being followed into its
+    noise.
+    """
     return float((examples.ndcg(totals, K) + examples.ndcg(totals, 100)).mean() / 2)

@@ -132,7 +132,7 @@ def test_a_log_of_nothing_usable():
     items = items_of("A lamp", "A chair")
     strangers = pa.table({"user_id": ["u"], "item_id": ["other"], "timestamp": [1.7e9]})
     found = assess(items, strangers)
-    assert "none of the 1 interactions is usable" in found.verdict.words
+    assert "none of the interactions (1 read) is usable" in found.verdict.words
     dislikes = pa.table({"user_id": ["u"], "item_id": ["i0"], "event": ["dislike"]})
     assert "dislikes" in assess(items, dislikes).verdict.words
     assert assess(items, dislikes).overlap is None
@@ -151,9 +151,18 @@ def test_a_planted_leak_is_a_leak():
         assess(items, log, test=pa.table({"user_id": ["u"], "item_id": ["other"]}))
 
 
-def test_minutes_are_above_0():
-    with pytest.raises(QueryError, match="above 0"):
-        assess(items_of("A lamp"), minutes=0)
+@pytest.mark.parametrize("minutes", [0, 0.9, math.nan, math.inf])
+def test_minutes_are_enough_for_a_verdict(minutes):
+    with pytest.raises(QueryError, match=r"must be 1 or more, not .*too few people"):
+        assess(items_of("A lamp"), minutes=minutes)
+
+
+@pytest.mark.usefixtures("_no_model")
+def test_looking_says_which_step_it_is_at():
+    told = []
+    assess(*themed(), progress=lambda *step: told.append(step))
+    for step in ("read", "look", "encode"):
+        assert told.index((step, 0, 1)) < told.index((step, 1, 1))
 
 
 @pytest.fixture

@@ -1,10 +1,45 @@
 from __future__ import annotations
 
-from crossrec_llm.assessing.trial import draw
-from tests.small import events_of, plain_catalogue
+import numpy as np
+import pytest
+
+from crossrec_llm.assessing.trial import draw, try_out
+from crossrec_llm.evaluation.measuring import Data
+from crossrec_llm.recipe import Recipe
+from tests.small import events_of, plain_catalogue, unit_rows
 
 CATALOGUE = plain_catalogue(400)
 EVENTS = events_of([[n, n + 1, n + 2, n + 3] for n in range(0, 390, 2)])
+
+
+def tried(events, catalogue):
+    """A trial over random vectors."""
+    raw = unit_rows(len(catalogue), 8, seed=0)
+    sample = draw(catalogue, events, seed=0, minutes=10)
+    return try_out(Data(Recipe(), catalogue, raw, events), sample, seed=0, minutes=10)
+
+
+def test_a_bridge_has_the_paired_difference():
+    """Everybody has two of A, then one of two of B."""
+    rng = np.random.default_rng(0)
+    histories = [[*(2 * rng.permutation(20)[:2]), 2 * rng.integers(0, 20) + 1] for _ in range(60)]
+    trial = tried(events_of(histories), plain_catalogue(40))
+    (bridge,) = trial.bridges
+    assert (bridge.home, bridge.target, bridge.users) == ("A", "B", trial.users)
+    apart = bridge.recall["system"].value - bridge.recall["popularity"].value
+    assert bridge.ahead.value == pytest.approx(apart)
+    assert bridge.ahead.low <= bridge.ahead.value <= bridge.ahead.high
+    assert bridge.chance == 10 / 40
+    assert not trial.drawn
+
+
+def test_where_popularity_scores_all_alike_the_blend_is_measured_against_0():
+    """Each of 40 items is taken three times in each place."""
+    events = events_of([[u % 40, (u + 1) % 40, (u + 2) % 40] for u in range(120)])
+    trial = tried(events, plain_catalogue(40))
+    assert trial.tied == ("popularity",)
+    assert trial.systems["popularity"]["ndcg@10"].value == 0
+    assert trial.ahead["popularity"].value == trial.systems["system"]["ndcg@10"].value
 
 
 def people(table):

@@ -7,7 +7,9 @@ from crossrec_llm.assessing.verdict import RULES, decide, too_little
 from crossrec_llm.evaluation.measures import Interval
 
 
-def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=(), over=(0.05, 0.05)):
+def trial(
+    ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=(), over=(0.05, 0.05), drawn=False
+):
     """`ahead`: (value, low, high) over popularity, neighbours, text; `ndcg` of the same.
 
     `over`: the low ends of neighbours and text minus popularity.
@@ -19,6 +21,7 @@ def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=(), over=(0.05,
         users=users,
         items=500,
         events=5000,
+        drawn=drawn,
         systems=systems,
         ahead={name: Interval(*values) for name, values in zip(names, ahead, strict=True)},
         over_popularity={
@@ -27,6 +30,7 @@ def trial(ahead, *, ndcg=(0.02, 0.10, 0.08), users=1000, bridges=(), over=(0.05,
         },
         bridges=tuple(bridges),
         controls={},
+        tied=(),
         notes=(),
         seconds={},
     )
@@ -82,26 +86,38 @@ def test_few_people_say_nothing():
     verdict = decide(trial([WINS, WINS, WINS], users=99))
     assert verdict.answer == "open"
     assert "99 people can be asked, and at least 100 are needed" in verdict.words
+    assert "minutes" not in verdict.words
     assert too_little("nobody has 3 items").answer == "open"
 
 
+def test_a_sample_that_was_too_small_asks_for_more_minutes():
+    words = decide(trial([WINS, WINS, WINS], users=1, drawn=True)).words
+    assert words.startswith("Too small a sample to tell: 1 person can be asked")
+    assert "give it more minutes" in words
+
+
+def test_numbers_below_0_have_a_minus_sign():
+    verdict = decide(trial([WINS, UNSURE, WINS]))
+    assert verdict.reasons[1].endswith("item neighbours: +0.010 (−0.010 to +0.030) NDCG@10")
+
+
 @pytest.mark.parametrize(
-    ("low", "popular", "users", "credible"),
+    ("low", "ahead", "users", "credible"),
     [
-        (0.05, 0.02, 30, "yes"),
-        (0.01, 0.02, 30, "open"),
-        (0.01, 0.02, 100, "no"),
-        (0.01, 0.0, 100, "no"),  # not above chance
+        (0.05, 0.01, 30, "yes"),  # though the interval of each alone holds the other
+        (0.05, -0.01, 30, "open"),
+        (0.05, -0.01, 100, "no"),
+        (0.05, 0.0, 100, "no"),
+        (0.01, 0.01, 100, "no"),  # not above chance
     ],
 )
-def test_bridges(low, popular, users, credible):
-    level = Interval(popular, popular, popular)
-    bridge = Bridge(
-        "A", "B", users, {"system": Interval(0.08, low, 0.1), "popularity": level}, 0.02
-    )
+def test_a_bridge_stands_where_the_paired_difference_lies_above_0(low, ahead, users, credible):
+    recall = {"system": Interval(0.08, low, 0.1), "popularity": Interval(0.06, 0.03, 0.09)}
+    bridge = Bridge("A", "B", users, recall, Interval(0.02, ahead, 0.05), 0.02)
     (found,) = decide(trial([WINS, WINS, WINS], bridges=[bridge])).bridges
     assert found.credible == credible
     assert ("no credible bridge" in found.words) == (credible == "no")
+    assert f"recall 0.080 ({low:.3f} to 0.100), popularity 0.060, apart +0.020" in found.words
 
 
 def test_the_rules_name_their_numbers():

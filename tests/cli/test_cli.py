@@ -109,6 +109,19 @@ def test_info_and_doctor(crossrec):
     assert json.loads(out)["healthy"] is True
 
 
+def test_build_and_info_say_which_signals_are_missing(crossrec, shop_files, tmp_path):
+    where = ("--index", tmp_path / "index")
+    code, out, _ = crossrec("build", "--items", shop_files / "items.csv", *where)
+    line = "without neighbours, transitions, ease, graph, als, trending: nobody took anything"
+    assert code == 0
+    assert line in out
+    assert line in crossrec("info", *where)[1]
+    document = json.loads(crossrec("info", *where, "--json")[1])
+    assert document["left_out"]["ease"].startswith("nobody took anything")
+    _, out, _ = crossrec("info")
+    assert re.search(r"^left out +nothing$", out, re.MULTILINE)
+
+
 def test_doctor_names_what_is_broken(crossrec, tmp_path):
     (tmp_path / "records.sqlite").write_bytes(b"not a database")
     (tmp_path / "manifest.json").write_text("{")

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import make_query
+from crossrec_llm.meaning import Space
 from crossrec_llm.records import Query
 from crossrec_llm.signals import (
     SIGNAL_NAMES,
+    EaseOptions,
     FittedSignals,
+    GraphOptions,
     Scorer,
     SignalsOptions,
     assemble,
@@ -128,15 +131,74 @@ def test_survives_being_saved(fitted, tmp_path, query):
     assert list(loaded) == list(assembled(fitted))
 
 
-def test_what_cannot_be_fitted_is_absent(tmp_path):
-    """Nobody took anything; times are positions in a history."""
+BEHAVIOUR = {"neighbours", "transitions", "ease", "graph", "als", "trending"}
+
+
+@pytest.mark.parametrize(
+    ("taken", "options", "left_out"),
+    [
+        ([], OPTIONS, dict.fromkeys(BEHAVIOUR, "nobody took anything")),
+        (
+            [[0], [1], [1]],
+            OPTIONS,
+            {"neighbours": "two items", "transitions": "two items", "trending": "need a time"},
+        ),
+        (TAKEN, OPTIONS, {"trending": "need a time"}),
+        (
+            TAKEN,
+            SignalsOptions(ease=EaseOptions(max_items=3)),
+            {"trending": "need a time", "ease": "raise max_items"},
+        ),
+    ],
+    ids=["nobody took anything", "nobody took two", "positions", "too many items"],
+)
+def test_what_cannot_be_fitted_is_absent_and_says_why(taken, options, left_out, tmp_path):
+    fitted = FittedSignals.fit(CATALOGUE, histories_of(taken), RAW, VECTORS, options)
+    assert set(SIGNAL_NAMES) - set(assembled(fitted)) == set(left_out) == set(fitted.left_out)
+    for name, words in left_out.items():
+        assert words in fitted.left_out[name]
+    for folder in ("one", "two"):
+        fitted.save(tmp_path / folder)
+    loaded = FittedSignals.load(tmp_path / "one", options)
+    assert loaded.left_out == fitted.left_out
+    assert set(assembled(loaded)) == set(assembled(fitted))
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_what_is_all_there_leaves_nothing_out(fitted):
+    assert fitted.left_out == {}
+    assert set(assembled(fitted)) == set(SIGNAL_NAMES)
+
+
+def test_without_behaviour_what_the_history_means_is_still_carried_over():
     nothing = FittedSignals.fit(CATALOGUE, histories_of([]), RAW, VECTORS, OPTIONS)
-    positions = FittedSignals.fit(CATALOGUE, histories_of(TAKEN), RAW, VECTORS, OPTIONS)
-    assert {"ease", "graph", "als", "trending"} <= set(SIGNAL_NAMES) - set(assembled(nothing))
-    assert set(SIGNAL_NAMES) - set(assembled(positions)) == {"trending"}
-    nothing.save(tmp_path / "signals")
-    loaded = FittedSignals.load(tmp_path / "signals", OPTIONS)
-    assert set(assembled(loaded)) == set(assembled(nothing))
+    query = make_query("user", [3], [1.0])
+    scores = assembled(nothing)["transport"].score(query, np.arange(N_ITEMS))
+    np.testing.assert_allclose(scores, np.maximum(VECTORS @ VECTORS[3], 0) ** 3, atol=1e-6)
+
+
+def test_a_fit_says_which_signal_it_is_at():
+    steps = []
+    FittedSignals.fit(CATALOGUE, HISTORIES, RAW, VECTORS, OPTIONS, lambda *step: steps.append(step))
+    assert {step.removeprefix("fitting ") for step, *_ in steps} == {"lexical", *BEHAVIOUR}
+    assert [done for _, done, _ in steps] == list(range(7))
+    assert {total for *_, total in steps} == {7}
+
+
+def test_one_space_serves_all_signals_of_a_power(monkeypatch):
+    powers = []
+    fit = Space.fit
+    monkeypatch.setattr(
+        Space,
+        "fit",
+        lambda raw, codes, options: powers.append(options.power) or fit(raw, codes, options),
+    )
+    FittedSignals.fit(CATALOGUE, HISTORIES, RAW, VECTORS, OPTIONS)
+    assert powers == [1.0]
+    other = SignalsOptions(graph=GraphOptions(power=0.5))
+    FittedSignals.fit(CATALOGUE, HISTORIES, RAW, VECTORS, other)
+    assert powers == [1.0, 1.0, 0.5]
 
 
 def test_many_threads_get_what_one_gets(signal):

@@ -48,12 +48,24 @@ def test_what_cannot_be_used_is_counted_in_words(tmp_path):
     path.write_text("history,targets\ngone,i1\ni0 lost,i0 none\n")
     parts = read_cases(path, CATALOGUE, EVENTS, own_log=True)
     assert [case.history for case in parts.cases] == [(), ("i0",)]
-    told = " / ".join(parts.notes)
-    assert "1 targets are not in the catalogue" in told
-    assert "2 items of histories" in told
-    assert "1 cases have no history left" in told
-    assert "1 cases ask for an item of their own history" in told
-    assert "give the training log with --log" in told
+    assert parts.notes[:4] == (
+        "1 target not in the catalogue, counted as missed",
+        "2 items of histories not in the catalogue: left out",
+        "1 case without a history left: answered with what is popular",
+        "1 case with a target in the history, which never comes again: counted as missed",
+    )
+    assert "give the training log with --log" in parts.notes[4]
+
+
+def test_targets_outside_the_candidates_of_their_row_are_counted(tmp_path):
+    """i1 and i2 of the first row; the second has no candidates; `none` is told of once."""
+    path = tmp_path / "cases.csv"
+    path.write_text("history,targets,candidates,user_id\ni0,i1 i2 i3 none,i3 i4,u\ni0,i5,,v\n")
+    parts = read_cases(path, CATALOGUE, EVENTS, own_log=True)
+    assert parts.notes == (
+        "1 target not in the catalogue, counted as missed",
+        "2 targets outside the candidates of the row, counted as missed",
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,8 +97,8 @@ def test_queries_and_their_judgements(tmp_path):
     assert (case.text, case.targets, case.grades) == ("a red rose", ("i3", "gone"), (2, 1))
     assert parts.beside["judged"][0].filter.only == ("i3", "i4", "gone")
     assert parts.notes == (
-        "1 of 2 queries have no judged item above grade 0 and are left out",
-        "1 judged items are not in the catalogue and count as misses",
+        "1 of 2 queries left out: no judged item above grade 0",
+        "1 judged item not in the catalogue, counted as missed",
     )
     assert parts.events is EVENTS
 

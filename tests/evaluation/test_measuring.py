@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crossrec_llm.errors import DataError, QueryError
+from crossrec_llm.errors import QueryError
 from crossrec_llm.evaluation import Case, Split, split
 from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
 from crossrec_llm.recipe import Recipe
@@ -65,8 +65,20 @@ def test_ahead_is_the_difference(warm):
 
 
 def test_slices_share_the_people(warm):
-    assert sum(warm.slices[n]["users"] for n in warm.slices if n.startswith("target")) == warm.users
-    assert sum(warm.slices[n]["users"] for n in warm.slices if n.startswith("hist")) == warm.users
+    assert len(warm.slices) == 2
+    assert sum(warm.slices[n]["users"] for n in warm.slices) == warm.users
+
+
+def test_a_slice_of_everybody_is_left_out(warm):
+    """All have a history of at most 5 items."""
+    assert not [name for name in warm.slices if name.startswith("history")]
+    log = clusters.events().to_pylist()
+    kept = [e for e in log if e["user_id"] != "u0"]
+    long = [{**log[0], "item_id": f"i{i}", "timestamp": float(i)} for i in range(8)]
+    table = type(DATA.events).from_pylist(kept + long, schema=DATA.events.schema)
+    found = run("warm", ("system",), replace(DATA, events=table))
+    assert found.slices["history of 1 to 5"]["users"] == found.users - 1
+    assert found.slices["history of 6 to 20"]["users"] == 1
 
 
 def test_the_same_seed_gives_the_same_numbers():
@@ -135,9 +147,36 @@ def test_cases_at_several_cutoffs_with_what_cannot_be_measured():
     found = Measuring(DATA, parts, 10, 0, None).run(chosen_baselines("cases", ()))
     no_nan(found.to_dict())
     assert {f"recall@{k}" for k in (1, 3, 5, 10, 20)} <= set(found.system)
-    nobody = Measuring(DATA, replace(parts, cases=cases[1:2]), 10, 0, None)
-    with pytest.raises(DataError, match="none of the 1 cases has a target in the catalogue"):
-        nobody.run(chosen_baselines("cases", ("popularity",)))
+
+
+def test_a_system_that_scores_all_alike_has_no_measures():
+    """Nobody took anything of the target category, so popularity has nothing to say about it."""
+    data = replace(DATA, events=clusters.events(wander=0.4))
+    parts = split("cross-cold", data.catalogue, data.events, HistoryOptions(), target_category="C1")
+    measuring = Measuring(data, parts, 10, 0, None)
+    found = measuring.run(chosen_baselines("cross-cold", ("popularity", "text")))
+    assert found.system["recall@10"].value > 0
+    assert set(found.baselines["popularity"].values()) == {None}
+    assert set(found.ahead["popularity"].values()) == {None}
+    assert set(found.beyond["popularity"].values()) == {None}
+    assert "popularity" not in found.long_tail
+    assert found.baselines["text"]["recall@10"].value > 0
+    assert found.notes[-1].startswith("popularity cannot tell the candidates apart")
+    assert not any("apart" in note for note in run("warm", ("popularity",)).notes)
+
+
+def test_every_step_is_told_when_it_begins_and_ends():
+    told = []
+    parts = split("warm", DATA.catalogue, DATA.events, HistoryOptions())
+    measuring = Measuring(DATA, parts, 10, 0, lambda *step: told.append(step))
+    measuring.run(chosen_baselines("warm", ("popularity", "als")))
+    for step in ("fit system", "asking system", "fit als", "asking als", "intervals"):
+        assert (step, 0, 1) in told
+        assert (step, 1, 1) in told
+        assert told.index((step, 0, 1)) < told.index((step, 1, 1))
+    assert set(measuring.seconds) <= {step for step, _, _ in told}
+    reached = [total for step, _, total in told if step == "asking system"]
+    assert reached.count(120) >= 2  # the cases, and who is asked for what can be reached
 
 
 def test_a_planted_leak_shows():

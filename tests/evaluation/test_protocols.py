@@ -36,7 +36,7 @@ def test_the_last_item_is_asked_and_not_learned_from():
         assert (case.user_id, case.targets[0]) not in learned(parts)
         assert {(case.user_id, item_id) for item_id in case.history} <= learned(parts)
     assert ("u1", "i5") in learned(parts)
-    assert parts.notes == ("1 people with fewer than 3 items are learned from, not asked",)
+    assert parts.notes == ("learned from, not asked: 1 person with fewer than 3 items",)
 
 
 def test_validation_never_sees_the_test_items():
@@ -78,7 +78,7 @@ def test_one_cut_in_time_for_everybody():
     assert asked(parts.cases) == {"u0": (("i0",), ("i1", "i2")), "u1": (("i3",), ("i4",))}
     assert max(e["timestamp"] for e in parts.events.to_pylist()) < start + 8
     assert "15" not in parts.notes[0]
-    assert parts.notes[1].startswith("1 people came only after")
+    assert parts.notes[1] == "not asked: 1 person who came only after the cut"
 
 
 def test_cold_items_are_in_no_history_and_in_no_training():
@@ -117,7 +117,7 @@ def test_cross_warm_hides_it_for_a_fifth():
         assert {(case.user_id, item) for item in case.history} <= learned(parts)
     others = {f"u{u}" for u in range(30)} - {case.user_id for case in parts.cases}
     assert any(user in others and int(item[1:]) % 2 for user, item in learned(parts))
-    assert "30 people have items there and elsewhere, hidden for 6" in parts.notes[0]
+    assert "30 people with items there and elsewhere, hidden for 6" in parts.notes[0]
 
 
 def test_cross_targets_are_the_last_ten():

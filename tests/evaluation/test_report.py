@@ -344,6 +344,34 @@ def test_a_loss_is_told_but_not_drawn_as_a_slice(write):
     assert "warm_loss" not in plot
 
 
+@pytest.mark.parametrize("protocol", ["cross-cold", "cross-warm"])
+def test_across_categories_only_what_can_differ_is_shown(write, source, protocol):
+    assert "Cross share@10" in source
+    assert "Calibration@10" in source
+    page = write(sample() | {"protocol": protocol})
+    assert "Cross share" not in page
+    assert "Calibration" not in page
+    assert "Diversity@10" in page
+
+
+def test_a_system_without_measures_is_in_no_table(write):
+    evaluation = sample()
+    nothing = dict.fromkeys(evaluation["baselines"]["popularity"])
+    evaluation["baselines"]["popularity"] = evaluation["ahead"]["popularity"] = nothing
+    evaluation["beyond"]["popularity"] = {"coverage": None, "gini": None, "unreachable": None}
+    del evaluation["long_tail"]["popularity"]
+    cells = [" ".join(cell.split()) for cell in Page(write(evaluation)).cells]
+    assert "ease" in cells
+    assert "popularity" not in cells
+
+
+def test_one_is_singular(write):
+    evaluation = sample() | {"users": 1, "data": {"items": 1, "categories": 1}}
+    words = Page(write(evaluation)).words()
+    assert "1 person asked" in words
+    assert "1 item, 1 category" in words
+
+
 def test_a_search_asks_no_people(write):
     evaluation = few() | {"protocol": "search", "users": 62}
     evaluation["system"] = {"ndcg_judged@10": about(0.925), "recall@100": about(0.875)}

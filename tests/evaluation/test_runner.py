@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation import evaluate, split
 from crossrec_llm.generation import Generation
+from crossrec_llm.meaning import Encoder
 from crossrec_llm.store import Index
 from tests.cli.test_cli import crossrec  # noqa: F401
 
@@ -110,6 +112,59 @@ def test_cases_learn_from_another_log(shop_index, tmp_path):
 def test_what_makes_no_sense_is_one_clear_line(shop_index, options, error, words):
     with pytest.raises(error, match=words):
         evaluate(shop_index, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"protocol": "cross-cold", "target_category": "Boks"}, QueryError, "there is 'Books'"),
+        ({"protocol": "temporal", "interactions": None}, DataError, "no usable event"),
+        ({"protocol": "search"}, QueryError, "--queries FILE --qrels FILE"),
+        ({"protocol": "cases", "cases": "{}"}, DataError, "no target of 2 cases is in the cat"),
+    ],
+)
+def test_what_cannot_be_asked_is_known_before_anything_is_encoded(
+    shop_files, tmp_path, monkeypatch, options, error, words
+):
+    def encoded(*given, **named):
+        raise AssertionError("encoded in vain")
+
+    monkeypatch.setattr(Encoder, "encode_documents", encoded)
+    cases = tmp_path / "cases.csv"
+    cases.write_text("history,targets\nb-roses,gone\nb-roses,gone\n")
+    options = {name: str(cases) if value == "{}" else value for name, value in options.items()}
+    files = {name: shop_files / f"{name}.csv" for name in ("items", "interactions")}
+    with pytest.raises(error, match=words):
+        evaluate(**(files | options))
+    with pytest.raises(AssertionError, match="in vain"):
+        evaluate(protocol="warm", **files)
+
+
+def test_encoding_files_is_told(shop_files):
+    told = set()
+    files = {name: shop_files / f"{name}.csv" for name in ("items", "interactions")}
+    evaluate(**files, only=("system",), progress=lambda step, done, total: told.add(step))
+    assert {"reading items", "encode", "fit system", "asking system", "intervals"} <= told
+
+
+def test_across_categories_the_table_has_only_what_can_differ(crossrec):  # noqa: F811
+    few = ("evaluate", "--only", "popularity")
+    code, out, err = crossrec(*few, "--protocol", "cross-cold", "--target-category", "Books")
+    assert code == 0
+    assert "diversity@10" in out
+    assert "calibration@10" not in out
+    assert "cross_share@10" not in out
+    row = re.search("^popularity .*$", out, re.MULTILINE)
+    assert set(row[0].split()) == {"popularity", "-"}
+    assert "note: popularity cannot tell the candidates apart" in err
+    _, out, _ = crossrec(*few, "--protocol", "warm")
+    assert "calibration@10" in out
+
+
+def test_intervals_are_written_with_to(crossrec):  # noqa: F811
+    _, out, _ = crossrec("evaluate", "--only", "text", "--protocol", "warm")
+    assert re.search(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", out)
+    assert not re.search(r"\d-\d|-\d", out)
 
 
 def test_command(crossrec, tmp_path):  # noqa: F811

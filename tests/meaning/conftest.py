@@ -136,7 +136,7 @@ def fake_encoder(model_folder: Path) -> Callable[..., tuple[Encoder, FakeModel]]
     def make(**options: Any) -> tuple[Encoder, FakeModel]:
         encoder = Encoder(EncoderOptions(model=str(model_folder), **options))
         model = FakeModel()
-        encoder.__dict__["_model"] = model
+        encoder._loaded = model
         return encoder, model
 
     return make

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import make_query
-from crossrec_llm.signals import Als, AlsOptions
+from crossrec_llm.signals import Als, AlsOptions, LeftOut
 from tests.small import N_ITEMS, histories_of, unit_rows
 
 EVERYTHING = np.arange(N_ITEMS)
@@ -65,4 +65,5 @@ def test_what_nobody_took_scores_nothing():
 
 @pytest.mark.parametrize("rows", [[], [[]]])
 def test_no_histories_no_factors(rows):
-    assert Als.fit(histories_of(rows), N_ITEMS, AlsOptions()) is None
+    with pytest.raises(LeftOut, match="nobody took anything"):
+        Als.fit(histories_of(rows), N_ITEMS, AlsOptions())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossrec_llm.meaning import Space, SpaceOptions
-from crossrec_llm.signals import GraphOptions, spread
+from crossrec_llm.signals import GraphOptions, LeftOut, spread
 from tests.small import N_ITEMS, histories_of, unit_rows
 
 RAW = unit_rows(N_ITEMS, 5, seed=6)
@@ -24,20 +24,21 @@ def test_vectors_follow_the_formula(hops):
     step = a.T @ a
     expected = VECTORS + sum(np.linalg.matrix_power(step, k) @ VECTORS for k in range(1, hops + 1))
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-    found = spread(histories_of(TAKEN), RAW, CODES, GraphOptions(hops=hops))
+    found = spread(histories_of(TAKEN), VECTORS, GraphOptions(hops=hops))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_what_nobody_took_keeps_its_own():
-    found = spread(histories_of(TAKEN), RAW, CODES, GraphOptions())
+    found = spread(histories_of(TAKEN), VECTORS, GraphOptions())
     np.testing.assert_allclose(found[11], VECTORS[11], atol=1e-6)
 
 
 def test_what_people_took_together_comes_nearer():
-    found = spread(histories_of([[0, 1]] * 3), RAW, CODES, GraphOptions())
+    found = spread(histories_of([[0, 1]] * 3), VECTORS, GraphOptions())
     assert found[0] @ found[1] > VECTORS[0] @ VECTORS[1]
 
 
 def test_no_histories_no_graph():
-    assert spread(histories_of([]), RAW, CODES, GraphOptions()) is None
+    with pytest.raises(LeftOut, match="nobody took anything"):
+        spread(histories_of([]), VECTORS, GraphOptions())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import make_query
-from crossrec_llm.signals import Popularity, Trending, TrendingOptions, comparable_times
+from crossrec_llm.signals import LeftOut, Popularity, TrendingOptions, comparable_times
 from crossrec_llm.tables import Histories
 from tests.small import N_ITEMS, histories_of
 
@@ -34,7 +34,7 @@ def test_the_most_popular_of_what_is_allowed_come_first():
 
 def test_a_take_counts_half_after_its_half_life():
     histories = timed([[0, 1], [1]], [NOW - 20 * DAY, NOW, NOW - 10 * DAY])
-    fitted = Trending.fit(histories, N_ITEMS, TrendingOptions(half_life=10))
+    fitted = Popularity.lately(histories, N_ITEMS, TrendingOptions(half_life=10))
     score = fitted.score(NOBODY, np.arange(3))
     np.testing.assert_allclose(score, np.log1p([0.25, 1.5, 0]), rtol=1e-5)
 
@@ -42,7 +42,7 @@ def test_a_take_counts_half_after_its_half_life():
 def test_what_is_taken_lately_passes_what_was_taken_often():
     histories = timed([[0], [0], [0], [1], [1]], [NOW - 400 * DAY] * 3 + [NOW - DAY, NOW])
     everything = np.ones(N_ITEMS, bool)
-    trending = Trending.fit(histories, N_ITEMS, TrendingOptions())
+    trending = Popularity.lately(histories, N_ITEMS, TrendingOptions())
     assert trending.propose(NOBODY, 2, everything).tolist() == [1, 0]
     assert Popularity.fit(histories, N_ITEMS).propose(NOBODY, 2, everything).tolist() == [0, 1]
 
@@ -62,8 +62,21 @@ def test_what_is_taken_lately_passes_what_was_taken_often():
 def test_which_times_can_be_compared_between_people(times, expected):
     histories = timed([[0, 1], [2, 3]], times)
     assert comparable_times(histories) is expected
-    assert (Trending.fit(histories, N_ITEMS, TrendingOptions()) is not None) is expected
+    if expected:
+        lately = Popularity.lately(histories, N_ITEMS, TrendingOptions())
+        assert (lately.name, lately.kind) == ("trending", "trending")
+    else:
+        with pytest.raises(LeftOut, match="need a time"):
+            Popularity.lately(histories, N_ITEMS, TrendingOptions())
 
 
 def test_no_events_have_no_times():
     assert not comparable_times(histories_of([]))
+    with pytest.raises(LeftOut, match="nobody took anything"):
+        Popularity.lately(histories_of([]), N_ITEMS, TrendingOptions())
+
+
+def test_cold_is_what_nobody_took():
+    fitted = Popularity.fit(histories_of([[0, 1], [1, 5]]), 7)
+    assert np.flatnonzero(fitted.cold).tolist() == [2, 3, 4, 6]
+    assert fitted.cold is fitted.cold

@@ -46,6 +46,19 @@ def test_a_mask_is_the_same_as_leaving_rows_out(share: float) -> None:
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("q", [1, 2, 8])
+def test_few_and_many_queries_are_answered_alike(q: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever way round the product is taken, equal rows stay in their order."""
+    vectors = np.repeat(clustered(700), 3, axis=0)
+    allowed = np.arange(len(vectors)) % 7 > 0
+    answers = []
+    for few in (0, 8):
+        monkeypatch.setattr(search_module, "_FEW", few)
+        answers.append(ExactSearch(vectors).nearest(vectors[100 : 100 + q], 40, allowed))
+    np.testing.assert_array_equal(answers[0][0], answers[1][0])
+    np.testing.assert_allclose(answers[0][1], answers[1][1], rtol=1e-5)
+
+
 class Forgetful(ExactSearch):
     """Never finds some of its rows."""
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from crossrec_llm.tables import Histories, HistoryOptions
-from crossrec_llm.training import hold_out
+from crossrec_llm.training import hold_out, holdout
 from tests.small import events_of, plain_catalogue
 
 CATALOGUE = plain_catalogue()
@@ -19,6 +21,12 @@ def learned(held):
     return {(e["user_id"], e["item_id"]) for e in held.events.to_pylist()}
 
 
+@pytest.fixture
+def _none_cold(monkeypatch):
+    monkeypatch.setattr(holdout, "COLD_SHARE", 0.0)
+
+
+@pytest.mark.usefixtures("_none_cold")
 def test_what_is_asked_for_is_not_learned_from():
     held = held_out(n_user=10, n_cross=5)
     assert len(held.user) == 10
@@ -28,6 +36,17 @@ def test_what_is_asked_for_is_not_learned_from():
     for one in held.user:
         assert [*one.history, *one.targets] in [list(map(int, rows)) for rows in LOG]
         assert len(one.targets) == 1
+
+
+def test_some_items_are_new_to_everybody():
+    """A tenth of the 12 items that somebody took: one, in no history and asked for all the same."""
+    held = hold_out(CATALOGUE, EVENTS, HistoryOptions(), n_user=1000, n_cross=0, seed=1)
+    items = {e["item_id"] for e in EVENTS.to_pylist()}
+    (new,) = items - {item for _, item in learned(held)}
+    row = int(new[1:])
+    assert not any(row in one.history for one in held.user)
+    assert any(row in one.targets for one in held.user)
+    assert len({len(one.history) for one in held.user}) > 1
 
 
 def test_a_whole_category_is_hidden_for_crossing():
@@ -59,6 +78,7 @@ def test_nobody_to_ask():
     assert len(held.events) == 2
 
 
+@pytest.mark.usefixtures("_none_cold")
 def test_repeats_of_a_hidden_item_are_hidden_with_it():
     events = events_of([[3, 0, 1, 3]] * 4)
     held = hold_out(CATALOGUE, events, HistoryOptions(), n_user=2, n_cross=0, seed=0)
