@@ -176,6 +176,9 @@ def test_it_is_the_same_after_saving(tuned, tmp_path):
     both.save(tmp_path / "blend.json")
     again = TunedBlend.load(tmp_path / "blend.json")
     assert again == both
+    # The trees know their features by the order of the weights.
+    for name, one in both.situations.items():
+        assert list(again.situations[name].situation.weights) == list(one.situation.weights)
     assert again.summary() == both.summary()
     (tmp_path / "blend.json").write_text("[]")
     with pytest.raises(TypeError):
