@@ -62,7 +62,7 @@ class BlendOptions:
                 "popularity": 0.2,
             },
             ("ease", "transitions", "als", "text", "popularity"),
-            {"ease": 0.5, "neighbours": 0.15, "transitions": 0.3, "graph": 0.5, "text": 0.3},
+            {"ease": 0.3, "neighbours": 0.1, "transitions": 0.3, "graph": 0.55, "text": 0.35},
         )
     )
     cross: Situation = field(

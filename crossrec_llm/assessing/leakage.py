@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.assessing.findings import Finding, found, part, shown
-from crossrec_llm.evaluation.clock import no_clock
 from crossrec_llm.evaluation.words import counted
 from crossrec_llm.tables import Catalogue, Histories
+from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.tables.events import REAL_TIME
 
 LONG_HISTORY = 5  # two people with the same so many items in the same order are hardly two

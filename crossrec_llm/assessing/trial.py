@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.errors import DataError
-from crossrec_llm.evaluation.clock import no_clock
 from crossrec_llm.evaluation.measures import Interval, bootstrap
 from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
 from crossrec_llm.evaluation.protocols import Split, split
@@ -17,6 +16,7 @@ from crossrec_llm.evaluation.slices import Asked
 from crossrec_llm.evaluation.words import counted, people
 from crossrec_llm.records import Progress
 from crossrec_llm.tables import Catalogue
+from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.tables.histories import ranked
 
 K = 10

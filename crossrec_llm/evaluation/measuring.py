@@ -14,7 +14,7 @@ from crossrec_llm.errors import QueryError
 from crossrec_llm.evaluation.baselines import BASELINES, SEARCH_BASELINES, Fit, Training
 from crossrec_llm.evaluation.lists import Describer, coverage, exposure, gini, long_tail
 from crossrec_llm.evaluation.measures import Interval, interval, measure, measured, resampled
-from crossrec_llm.evaluation.protocols import Split
+from crossrec_llm.evaluation.protocols import LAST_ITEMS, Split
 from crossrec_llm.evaluation.record import Evaluation
 from crossrec_llm.evaluation.slices import Asked, loss
 from crossrec_llm.evaluation.systems import CaseTable, FullRanking, Ranked, Served, System
@@ -24,7 +24,7 @@ from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
 from crossrec_llm.signals import LeftOut
 from crossrec_llm.tables import Catalogue, near_matches
-from crossrec_llm.training import TuneOptions, fit
+from crossrec_llm.training import By, TuneOptions, fit
 
 CASE_CUTOFFS = (1, 3, 5, 10, 20)
 SEARCH_DEPTH = 100
@@ -125,10 +125,14 @@ class Measuring:
             return self._found(fitted, people, further)
 
     def _served(self, recipe: Recipe) -> Recommender:
-        """The system: everything is learned anew, from the training part only."""
+        """The system: everything is learned anew, from the training part only.
+
+        The blend is fitted on what the protocol asks for: a cut in time, or last items.
+        """
         if self.parts.protocol == "search" and self.data.served is not None:
             return self.data.served
         data = self.data
+        by: By | None = "last" if self.parts.protocol in LAST_ITEMS else None
         return Recommender(
             fit(
                 recipe,
@@ -136,7 +140,7 @@ class Measuring:
                 data.raw,
                 self.parts.events,
                 data.prompts,
-                options=data.tuning,
+                options=replace(data.tuning, by=by),
                 progress=self.progress,
             )
         )

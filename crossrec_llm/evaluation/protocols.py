@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec_llm.errors import DataError, QueryError
-from crossrec_llm.evaluation.clock import cut_in_time
 from crossrec_llm.evaluation.words import counted, people
 from crossrec_llm.records import Filter
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, near_matches
+from crossrec_llm.tables.clock import cut_in_time, no_clock
 from crossrec_llm.tables.histories import ranked
 
 PROTOCOLS = {
@@ -28,6 +28,9 @@ PROTOCOLS = {
 }
 
 CROSSING = ("cross-cold", "cross-warm")
+# Those that say nothing of a time that all share.
+LAST_ITEMS = ("warm", "validation", "cold-items", *CROSSING)
+
 COLD_SHARE = 0.15
 HIDDEN_SHARE = 0.2
 MOST_TARGETS = 10
@@ -190,43 +193,23 @@ def _last_items(log: _Log, protocol: str) -> Split:
 
 
 def _temporal(log: _Log) -> Split:
-    times = np.asarray(log.events["timestamp"].to_numpy(), np.float64)
-    cut = cut_in_time(log.events, later=LATER_SHARE)
-    later = times >= cut  # an unknown time is False: it is learned from
-    before = log.events.filter(pa.array(~later))
-    past = _Log(log.catalogue, before, log.options)
-    place = {user_id: person for person, user_id, _ in past.people()}
-    had = Histories.from_events(before, log.catalogue, log.options)
-    cases, unknown = [], 0
-    first = _first_events(log.events.filter(pa.array(later)))
-    after = Histories.from_events(first, log.catalogue, log.options)
-    for u, user_id in enumerate(after.user_ids):
-        person = place.get(user_id)
-        if person is None or not len(past.liked[person]):
-            unknown += 1
-            continue
-        rows, weights, _ = after.history(u)
-        new = rows[(weights > 0) & ~np.isin(rows, had.history(person)[0])][:MOST_TARGETS]
-        if len(new):
-            cases.append(Case(user_id, past.named(past.liked[person]), past.named(new)))
+    if problem := no_clock(log.events):
+        raise DataError(
+            f"protocol temporal needs one clock for everybody, but {problem}; take protocol warm"
+        )
+    cut = cut_in_time(log.catalogue, log.events, log.options, later=LATER_SHARE)
+    cases = tuple(
+        Case(one.user_id, log.named(one.history), log.named(one.new[:MOST_TARGETS]))
+        for one in cut.people
+    )
     words = "no 2 people have items before the cut and new ones after it"
     _require_two(len(cases), "temporal", words, "take protocol warm, or a longer log")
-    day = np.datetime64(int(cut), "s")
+    day = np.datetime64(int(cut.time), "s")
     notes = [
-        f"cut at {day} UTC: {counted(len(before), 'event')} before it, {int(later.sum()):,} after "
-        "it",
-        f"not asked: {people(unknown)} who came only after the cut",
+        f"cut at {day} UTC: {counted(len(cut.before), 'event')} before it, {cut.after:,} after it",
+        f"not asked: {people(cut.unknown)} who came only after the cut",
     ]
-    return Split("temporal", before, tuple(cases), tuple(notes[: 2 if unknown else 1]))
-
-
-def _first_events(events: pa.Table) -> pa.Table:
-    """Of each (person, item) the earliest event."""
-    ordered = events.sort_by([("timestamp", "ascending")])
-    pair = pc.binary_join_element_wise(ordered["user_id"], ordered["item_id"], "\x1f")
-    codes = pair.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    _, first = np.unique(codes, return_index=True)
-    return ordered.take(pa.array(np.sort(first)))
+    return Split("temporal", cut.before, cases, tuple(notes[: 2 if cut.unknown else 1]))
 
 
 def _cold_items(log: _Log, seed: int) -> Split:

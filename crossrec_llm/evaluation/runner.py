@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.casefiles import read_cases, read_queries
-from crossrec_llm.evaluation.clock import no_clock
 from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
 from crossrec_llm.evaluation.protocols import CROSSING, PROTOCOLS, Split, split
 from crossrec_llm.evaluation.record import Evaluation
@@ -23,6 +22,7 @@ from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.store import Index
 from crossrec_llm.tables import Catalogue, Inputs, near_matches, read_tables
+from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.training import THOROUGH
 
 

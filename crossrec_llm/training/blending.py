@@ -19,15 +19,16 @@ from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
 from crossrec_llm.tables import Catalogue
+from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.training.examples import Examples
-from crossrec_llm.training.holdout import HeldOut, hold_out
+from crossrec_llm.training.holdout import By, HeldOut, Holdout, hold_out
 from crossrec_llm.training.trees import Heads, fit_trees, reorder
 from crossrec_llm.training.weights import K, fit_cold, fit_weights
 
 logger = logging.getLogger(__name__)
 
-# Signals that each situation may be made of. Not trending: it knows the time after the items that
-# are hidden here, and would look better than it can be when the future is really unknown.
+# Signals that each situation may be made of. Trending comes in where all that is later is hidden:
+# else it knows the time after the hidden items, and looks better than it can be.
 CHOICES: dict[SituationName, tuple[str, ...]] = {
     "user": (
         "ease",
@@ -60,11 +61,14 @@ class TuneOptions:
 
     n_user, n_cross : people with something hidden, at most.
     seed : of the draw of these people, and of the trees.
+    by : how the end of histories is hidden (`hold_out`); None takes "later" where all share a
+        clock and enough people can be asked, else "last".
     """
 
     n_user: int = 8000
     n_cross: int = 2000
     seed: int = 0
+    by: By | None = None
 
     def __post_init__(self) -> None:
         for people in (self.n_user, self.n_cross):
@@ -106,15 +110,11 @@ def fit_blend(
     progress: Progress | None = None,
 ) -> TunedBlend:
     """Hide some items, fit the signals without them, and fit what blends the signals on them."""
-    weighing = recipe.histories.fitted(events)
-    held = hold_out(
-        catalogue,
-        events,
-        weighing,
-        n_user=options.n_user,
-        n_cross=options.n_cross,
-        seed=options.seed,
-    )
+    by = options.by or ("last" if no_clock(events) else "later")
+    held = _hold_out(recipe, catalogue, events, options, by)
+    if options.by is None and by == "later" and len(held.user) < _LEAST_CASES:
+        by = "last"
+        held = _hold_out(recipe, catalogue, events, options, by)
     cases: dict[SituationName, list[HeldOut]] = {"user": held.user, "cross": held.cross}
     left_out: dict[str, str] = {}
     for name, asked in list(cases.items()):
@@ -130,13 +130,28 @@ def fit_blend(
             if name in left_out:
                 continue
             sources = getattr(BlendOptions(), name).sources
-            examples = Examples.collect(recommender, name, asked, CHOICES[name], sources, progress)
+            choices = (*CHOICES[name], "trending") if by == "later" else CHOICES[name]
+            examples = Examples.collect(recommender, name, asked, choices, sources, progress)
             tuned, why = _fit_situation(recommender, name, examples, options.seed)
             if tuned is None:
                 left_out[name] = why
             else:
                 situations[name] = tuned
     return TunedBlend(situations, left_out)
+
+
+def _hold_out(
+    recipe: Recipe, catalogue: Catalogue, events: pa.Table, options: TuneOptions, by: By
+) -> Holdout:
+    return hold_out(
+        catalogue,
+        events,
+        recipe.histories.fitted(events),
+        by=by,
+        n_user=options.n_user,
+        n_cross=options.n_cross,
+        seed=options.seed,
+    )
 
 
 def taken_over(tuned: TunedBlend, recipe: Recipe) -> TunedBlend | None:

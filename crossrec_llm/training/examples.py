@@ -78,17 +78,19 @@ class Examples:
         )
         return only.part(np.flatnonzero(asked.any(axis=1)))
 
-    def totals(self, weights: np.ndarray | None, cold: np.ndarray | None = None) -> np.ndarray:
+    def totals(self, weights: np.ndarray, cold: np.ndarray | None = None) -> np.ndarray:
         """(c, p) float32 scores by (s,) weights; -inf beyond a pool's end.
 
         Parameters
         ----------
-        weights, cold : on rows that somebody took, and on cold ones; None gives those -inf.
+        cold : weights on cold rows; None gives those -inf.
         """
-        total = np.full(self.rows.shape, -np.inf, np.float32)
-        for given, there in ((weights, ~self.cold), (cold, self.cold)):
-            if given is not None:
-                np.copyto(total, self.z @ given.astype(np.float32), where=there & (self.rows >= 0))
+        total = self.z @ weights.astype(np.float32)
+        if cold is None:
+            total[self.cold] = -np.inf
+        else:
+            np.copyto(total, self.z @ cold.astype(np.float32), where=self.cold)
+        total[self.rows < 0] = -np.inf
         return total
 
     def ndcg(self, totals: np.ndarray, k: int) -> np.ndarray:

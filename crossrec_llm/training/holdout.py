@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
+from crossrec_llm.tables.clock import Later, cut_in_time
 
 LEAST_ITEMS = 3
 LAST_TARGETS = 10
+LATER_SHARE = 0.1
 COLD_SHARE = 0.1
+
+By = Literal["last", "later"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +33,7 @@ class Holdout:
     """What may be learned from, and what is asked.
 
     events : without those on hidden (person, item) pairs, and on items that play new ones.
-    user : people whose last item is hidden.
+    user : people whose last item, or everything after a cut in time, is hidden.
     cross : people of whom everything in one of their top categories is hidden.
     """
 
@@ -42,24 +47,31 @@ def hold_out(
     events: pa.Table,
     options: HistoryOptions,
     *,
+    by: By = "last",
     n_user: int,
     n_cross: int,
     seed: int,
 ) -> Holdout:
-    """Hide the last item of some people, one top category of others, and some items of everybody.
+    """Hide the end of histories, one top category of other people, and some items of everybody.
 
+    The end is by "last" the last item of some people, and by "later" what everybody took in the
+    last tenth of the log, which needs a clock: as it is when one asks for what nobody knows yet.
     A tenth of the items that somebody took is hidden from all, and in no history: as new items
     they are asked for all the same.
 
     People with dislikes only, or with fewer than 3 items, are not asked. At most half of all have
     their last item hidden, and a quarter of those at home in several top categories all of one
-    category, so that enough is left to learn from. Where everything hidden of a category is more
-    than 10 items, the last 10 are asked for.
+    category, so that enough is left to learn from. Where more than 10 items of a category are
+    hidden, the last 10 are asked for; of those after a cut, the first 10.
 
     Parameters
     ----------
     n_user, n_cross : at most so many people of either kind, drawn by `seed`.
     """
+    later: list[Later] | None = None
+    if by == "later":
+        cut = cut_in_time(catalogue, events, options, later=LATER_SHARE)
+        events, later = cut.before, cut.people
     histories = Histories.from_events(events, catalogue, options)
     rng = np.random.default_rng(seed)
     wanted = [_wanted(histories, u) for u in range(len(histories))]
@@ -70,22 +82,27 @@ def hold_out(
     tops = catalogue.top_codes
     several = [u for u in asked if len(_named(tops[wanted[u]], catalogue.no_category)) > 1]
     crossing = rng.permutation(several)[: min(n_cross, len(several) // 4)].astype(np.int64)
-    others = rng.permutation(np.setdiff1d(asked, crossing))
-    inside = np.sort(others[: min(n_user, (len(asked) + 1) // 2)])
 
     hidden: list[tuple[int, np.ndarray]] = []
     user, cross = [], []
-    for u in inside:
-        rows = wanted[u]
-        user.append(HeldOut(_warm(rows[:-1], cold), rows[-1:]))
-        hidden.append((u, rows[-1:]))
+    if later is None:
+        others = rng.permutation(np.setdiff1d(asked, crossing))
+        for u in np.sort(others[: min(n_user, (len(asked) + 1) // 2)]):
+            rows = wanted[u]
+            user.append(HeldOut(_warm(rows[:-1], cold), rows[-1:]))
+            hidden.append((u, rows[-1:]))
+    else:
+        elsewhere = {histories.user_ids[u] for u in crossing}
+        people = [one for one in later if one.user_id not in elsewhere]
+        for n in np.sort(rng.permutation(len(people))[:n_user]):
+            user.append(HeldOut(_warm(people[n].history, cold), people[n].new[:LAST_TARGETS]))
     for u in np.sort(crossing):
         rows = wanted[u]
         there = tops[rows] == rng.choice(_named(tops[rows], catalogue.no_category))
         cross.append(HeldOut(_warm(rows[~there], cold), rows[there][-LAST_TARGETS:]))
         hidden.append((u, rows[there]))
     left = _without(events, histories, catalogue, hidden, cold)
-    user, cross = ([one for one in asked if len(one.history)] for asked in (user, cross))
+    user, cross = ([one for one in some if len(one.history)] for some in (user, cross))
     return Holdout(left, user, cross)
 
 

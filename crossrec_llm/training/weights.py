@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from crossrec_llm.training.examples import Examples
@@ -26,29 +24,29 @@ def fit_weights(examples: Examples, start: np.ndarray) -> np.ndarray:
     ----------
     start : (s,) weights to start from.
     """
-    weights = _climb(start, lambda w: _found(examples, examples.totals(w)))
+    weights = _climb(examples, start)
     return np.round(weights / weights.max(), 3)
 
 
 def fit_cold(
-    known: Examples, new: Examples, weights: np.ndarray, start: np.ndarray, cost: float
+    known: Examples, new: Examples, weights: np.ndarray, proportions: np.ndarray, cost: float
 ) -> np.ndarray:
     """(s,) float64 weights on cold items that find most of them at no more than a given cost.
 
-    Their direction is fitted among cold items alone. Beside the others they count as much as the
-    cost allows: for each of some weights below 0 on popularity, by which all cold items rise
-    alike, the scale is found by bisection, and the pair that finds most is taken.
+    The proportions stay: fitted to the few cold items that are hidden, they did worse on others
+    (measured). Beside the other items they count as much as the cost allows: for each of some
+    weights below 0 on popularity, by which all cold items rise alike, the scale is found by
+    bisection, and the pair that finds most is taken.
 
     Parameters
     ----------
     known, new : questions after items that somebody took, and after cold ones.
-    weights, start : (s,) on items that somebody took, and on cold ones to start from.
+    weights, proportions : (s,) on items that somebody took, and on cold ones but for their size.
     cost : share of the ndcg@10 of `known` that may be lost; where nothing costs so little, the
         cheapest is taken.
     """
-    direction = _climb(start, lambda w: _found(new, new.totals(None, w)))
     size = np.linalg.norm(weights)
-    direction = direction / np.linalg.norm(direction) * size
+    direction = proportions / np.linalg.norm(proportions) * size
     popular = np.array([name == "popularity" for name in known.names])
     alone = max(float(known.ndcg(known.totals(weights), K).mean()), 1e-12)
 
@@ -71,10 +69,10 @@ def fit_cold(
     return tried[max(range(len(tried)), key=found.__getitem__)]
 
 
-def _climb(start: np.ndarray, objective: Callable[[np.ndarray], float]) -> np.ndarray:
-    """Coordinate ascent over weights of 0 or more; what does not add to the objective becomes 0."""
+def _climb(examples: Examples, start: np.ndarray) -> np.ndarray:
+    """Coordinate ascent over weights of 0 or more; what does not help to find becomes 0."""
     weights = start.astype(np.float64)
-    best = objective(weights)
+    best = _found(examples, examples.totals(weights))
     for _ in range(_ROUNDS):
         before = best
         for s in range(len(weights)):
@@ -86,7 +84,7 @@ def _climb(start: np.ndarray, objective: Callable[[np.ndarray], float]) -> np.nd
                 other[s] = value
                 if not other.any():
                     continue
-                found = objective(other)
+                found = _found(examples, examples.totals(other))
                 # A signal goes when that costs nothing: each one takes time to ask.
                 if found > best + (0 if value == 0 else _LEAST_GAIN):
                     best, weights = found, other

@@ -81,6 +81,11 @@ def test_one_cut_in_time_for_everybody():
     assert parts.notes[1] == "not asked: 1 person who came only after the cut"
 
 
+def test_a_cut_needs_a_clock():
+    with pytest.raises(DataError, match="take protocol warm"):
+        cut("temporal")
+
+
 def test_cold_items_are_in_no_history_and_in_no_training():
     histories = [[(u + step) % 12 for step in range(5)] for u in range(24)]
     parts = cut("cold-items", events_of(histories), seed=3)

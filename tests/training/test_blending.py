@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from crossrec_llm.answering import LearnedBlend, Situation, Tuned, TunedBlend, WeightedBlend
@@ -166,6 +167,36 @@ def test_a_gain_is_more_than_its_error_by_hand():
     # One person in nine: mean 1/9, error sqrt(8/81) / 3 = 0.105; in the same mean, twice as wide.
     assert blending._gain(np.eye(9)[0], np.zeros(9))
     assert not blending._gain(2 * np.eye(9)[0] - np.eye(9)[1], np.zeros(9))
+
+
+def on_a_clock(log):
+    """The same log, a day an event, and each person a minute after the one before."""
+    events = events_of(log)
+    users = [int(user[1:]) for user in events["user_id"].to_pylist()]
+    days = events["timestamp"].to_numpy()
+    times = pa.array(1.6e9 + 86_400 * days + 60.0 * np.array(users), pa.float64())
+    return events.set_column(events.column_names.index("timestamp"), "timestamp", times)
+
+
+def test_where_there_is_a_clock_a_cut_in_time_decides(monkeypatch):
+    drawn = []
+
+    def spy(*args, by, **more):
+        drawn.append(by)
+        return hold_out(*args, by=by, **more)
+
+    monkeypatch.setattr(blending, "hold_out", spy)
+    clock = on_a_clock(grouped(240))
+    found = fit_blend(Recipe(), CATALOGUE, RAW, clock, options=SMALL)
+    assert drawn == ["later"]
+    assert "user" in {**found.situations, **found.left_out}
+    fit_blend(Recipe(), CATALOGUE, RAW, events_of(grouped(240)), options=SMALL)
+    fit_blend(Recipe(), CATALOGUE, RAW, clock, options=dataclasses.replace(SMALL, by="last"))
+    assert drawn[1:] == ["last", "last"]
+    # Too few people after the cut: their last items, then.
+    monkeypatch.setattr(blending, "_LEAST_CASES", 500)
+    fit_blend(Recipe(), CATALOGUE, RAW, clock, options=SMALL)
+    assert drawn[3:] == ["later", "last"]
 
 
 # -- what becomes of it --------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from crossrec_llm.tables import Histories, HistoryOptions
@@ -86,3 +88,32 @@ def test_repeats_of_a_hidden_item_are_hidden_with_it():
         assert list(one.targets) == [3]
         assert list(one.history) == [0, 1]
     assert len(held.events) == len(events) - 2 * 2
+
+
+def timed():
+    """The log on one clock, a day an event, and each person a minute after the one before."""
+    events = events_of(LOG)
+    users = np.array([int(user[1:]) for user in events["user_id"].to_pylist()])
+    times = pa.array(1.6e9 + 86_400 * events["timestamp"].to_numpy() + 60.0 * users)
+    return events.set_column(events.column_names.index("timestamp"), "timestamp", times)
+
+
+@pytest.mark.usefixtures("_none_cold")
+def test_a_cut_in_time_hides_all_that_came_later():
+    events = timed()
+    held = hold_out(CATALOGUE, events, HistoryOptions(), by="later", n_user=99, n_cross=0, seed=0)
+    last = max(e["timestamp"] for e in held.events.to_pylist())
+    after = [e for e in events.to_pylist() if e["timestamp"] > last]
+    assert len(held.events) + len(after) == len(events)
+    assert 0.05 < len(after) / len(events) < 0.15
+    asked = sorted(int(row) for one in held.user for row in one.targets)
+    assert asked == sorted(int(e["item_id"][1:]) for e in after)
+    assert all(len(one.history) for one in held.user)
+
+
+def test_who_crosses_is_not_asked_for_what_came_later():
+    events = timed()
+    held = hold_out(CATALOGUE, events, HistoryOptions(), by="later", n_user=99, n_cross=99, seed=0)
+    assert held.cross
+    alone = hold_out(CATALOGUE, events, HistoryOptions(), by="later", n_user=99, n_cross=0, seed=0)
+    assert len(held.user) < len(alone.user)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from crossrec_llm.errors import DataError
-from crossrec_llm.evaluation.clock import cut_in_time, no_clock
-from tests.small import events_of
+from crossrec_llm.tables import HistoryOptions
+from crossrec_llm.tables.clock import cut_in_time, no_clock
+from tests.small import events_of, plain_catalogue
 
 DAY = 86_400.0
 START = 1.6e9
@@ -33,8 +33,6 @@ def timed(times, users=None):
 )
 def test_what_is_no_clock(times, users, words):
     assert words in no_clock(timed(times, users))
-    with pytest.raises(DataError, match="take protocol warm"):
-        cut_in_time(timed(times, users), later=0.2)
 
 
 def test_clocks():
@@ -43,6 +41,31 @@ def test_clocks():
     assert no_clock(timed([0, 3, 7, 40, 41, 90])) == ""
 
 
+def cut(times, users=None, later=0.2):
+    return cut_in_time(plain_catalogue(), timed(times, users), HistoryOptions(), later=later)
+
+
 def test_the_cut_leaves_a_fifth_after_it():
-    assert cut_in_time(timed([START + i for i in range(10)]), later=0.2) == START + 8
-    assert cut_in_time(timed([START] * 9 + [START + 1]), later=0.2) == START + 1
+    ten = cut([START + i for i in range(10)])
+    assert (ten.time, len(ten.before), ten.after, ten.unknown) == (START + 8, 8, 2, 2)
+    assert cut([START] * 9 + [START + 1]).time == START + 1
+
+
+def test_people_on_both_sides_of_a_cut():
+    """Rows 0 ... 11 in the order of time; u1 comes only after the cut."""
+    found = cut([START + i for i in range(12)], [0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 1, 0], later=0.25)
+    assert found.time == START + 9
+    assert len(found.before) == 9
+    (one,) = found.people
+    assert (one.user_id, one.history.tolist(), one.new.tolist()) == (
+        "u0",
+        [0, 2, 4, 5, 6, 7, 8],
+        [9, 11],
+    )
+    assert found.unknown == 1
+
+
+def test_an_unknown_time_is_before_the_cut():
+    found = cut([START, None, START + 1, START + 2], [0, 0, 1, 1], later=0.3)
+    assert len(found.before) == 3
+    assert [one.user_id for one in found.people] == ["u1"]
