@@ -20,8 +20,7 @@ class Situation:
 
     weights : signal -> weight on its z-score.
     sources : signals that may propose items; the others only score.
-    cold : the weights on items that nobody took yet; `weights` where nothing stands here. Below 0
-        on popularity, they let more of them in.
+    cold : the weights on items that nobody took yet; `weights` where nothing stands here.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

@@ -296,10 +296,7 @@ def _let_in(
         return _LetIn(start, False, {"cold people": len(new)})
     weights = weighed.weights
     of_known, of_new = _halves(len(known), 0), _halves(len(new), 0)
-    by_half = [
-        fit_cold(known.part(a), new.part(b), weights, start, cost)
-        for a, b in zip(of_known, of_new, strict=True)
-    ]
+    by_half = [fit_cold(known.part(half), weights, start, cost) for half in of_known]
 
     def by_other(i: int, there: Examples) -> np.ndarray:
         return there.ndcg(there.totals(weights, by_half[1 - i]), K)
@@ -321,7 +318,7 @@ def _let_in(
         "cost allowed": cost,
         "cold weights kept": kept,
     }
-    return _LetIn(fit_cold(known, new, weights, start, cost) if kept else start, kept, figures)
+    return _LetIn(fit_cold(known, weights, start, cost) if kept else start, kept, figures)
 
 
 def _in_order(weights: Mapping[str, float], names: Sequence[str]) -> np.ndarray:

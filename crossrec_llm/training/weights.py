@@ -12,9 +12,8 @@ _STARTS = (0.1, 0.3, 1.0)
 _ROUNDS = 8
 _LEAST_GAIN = 1e-4
 
-_LIFTS = (0.0, 0.2, 0.4, 0.7, 1.0)
-_LARGEST_SCALE = 3.0
-_HALVINGS = 7
+_LARGEST_SIZE = 3.0
+_HALVINGS = 8
 
 
 def fit_weights(examples: Examples, start: np.ndarray) -> np.ndarray:
@@ -29,44 +28,30 @@ def fit_weights(examples: Examples, start: np.ndarray) -> np.ndarray:
 
 
 def fit_cold(
-    known: Examples, new: Examples, weights: np.ndarray, proportions: np.ndarray, cost: float
+    known: Examples, weights: np.ndarray, proportions: np.ndarray, cost: float
 ) -> np.ndarray:
     """(s,) float64 weights on cold items that find most of them at no more than a given cost.
 
     The proportions stay: fitted to the few cold items that are hidden, they did worse on others
-    (measured). Beside the other items they count as much as the cost allows: for each of some
-    weights below 0 on popularity, by which all cold items rise alike, the scale is found by
-    bisection, and the pair that finds most is taken.
+    (measured). Their size is found by bisection: as large as the cost allows.
 
     Parameters
     ----------
-    known, new : questions after items that somebody took, and after cold ones.
+    known : questions after items that somebody took.
     weights, proportions : (s,) on items that somebody took, and on cold ones but for their size.
-    cost : share of the ndcg@10 of `known` that may be lost; where nothing costs so little, the
-        cheapest is taken.
+    cost : share of the ndcg@10 of `known` that may be lost.
     """
-    size = np.linalg.norm(weights)
-    direction = proportions / np.linalg.norm(proportions) * size
-    popular = np.array([name == "popularity" for name in known.names])
-    alone = max(float(known.ndcg(known.totals(weights), K).mean()), 1e-12)
-
-    def lost(cold: np.ndarray) -> float:
-        return 1 - float(known.ndcg(known.totals(weights, cold), K).mean()) / alone
-
-    tried = []
-    for lift in _LIFTS:
-        low, high = 0.0, _LARGEST_SCALE
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            if lost(middle * direction - lift * size * popular) <= cost:
-                low = middle
-            else:
-                high = middle
-        # A direction of 0 would order cold items by nothing.
-        scale = max(low, _LARGEST_SCALE / 2**_HALVINGS)
-        tried.append(np.round(scale * direction - lift * size * popular, 3))
-    found = [(-max(lost(cold), cost), _found(new, new.totals(weights, cold))) for cold in tried]
-    return tried[max(range(len(tried)), key=found.__getitem__)]
+    direction = proportions / np.linalg.norm(proportions) * np.linalg.norm(weights)
+    alone = float(known.ndcg(known.totals(weights), K).mean())
+    low, high = 0.0, _LARGEST_SIZE
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if known.ndcg(known.totals(weights, middle * direction), K).mean() >= (1 - cost) * alone:
+            low = middle
+        else:
+            high = middle
+    # Of size 0 they would order cold items by nothing.
+    return np.round(max(low, _LARGEST_SIZE / 2**_HALVINGS) * direction, 3)
 
 
 def _climb(examples: Examples, start: np.ndarray) -> np.ndarray:
