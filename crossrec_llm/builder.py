@@ -272,7 +272,7 @@ def _answering_otherwise(
     if active.parts != same or damage(active):
         return None
     built = Generation.load(active)
-    tuned = taken_over(built.tuned, recipe)
+    tuned = taken_over(built.tuned, built.recipe, recipe)
     return None if tuned is None else built.asked_by(recipe).blended_by(tuned)
 
 

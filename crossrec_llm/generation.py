@@ -240,13 +240,13 @@ class Generation:
         """The blend of a situation over the signals that are `there`."""
         situation, popularity = self.situation(name), self.signals.popularity
         weights = {n: w for n, w in situation.weights.items() if n in there}
-        cold = {n: w for n, w in (situation.cold or weights).items() if n in there}
+        cold = {n: w for n, w in situation.cold.items() if n in there} or weights
         first = WeightedBlend(weights, cold, popularity.cold)
         tuned = self.tuned.situations.get(name)
         if tuned is None or not tuned.trees or self.recipe.blend.sets(name):
             return first
         # Trees have features of every signal: of no use where one could not be fitted since.
-        if not {*situation.weights, *situation.cold} <= set(there):
+        if not set(tuned.situation.weights) <= set(there):
             return first
         return LearnedBlend(
             first, tuned.trees, tuned.head, vectors=self.vectors, people=popularity.people

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from crossrec_llm.answering import SituationName
 from crossrec_llm.errors import QueryError
 from crossrec_llm.evaluation.baselines import BASELINES, SEARCH_BASELINES, Fit, Training
 from crossrec_llm.evaluation.lists import Describer, coverage, exposure, gini, long_tail
 from crossrec_llm.evaluation.measures import Interval, interval, measure, measured, resampled
-from crossrec_llm.evaluation.protocols import LAST_ITEMS, Split
+from crossrec_llm.evaluation.protocols import CROSSING, LAST_ITEMS, Split
 from crossrec_llm.evaluation.record import Evaluation
 from crossrec_llm.evaluation.slices import Asked, loss
 from crossrec_llm.evaluation.systems import CaseTable, FullRanking, Ranked, Served, System
@@ -24,7 +25,7 @@ from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
 from crossrec_llm.signals import LeftOut
 from crossrec_llm.tables import Catalogue, near_matches
-from crossrec_llm.training import By, TuneOptions, fit
+from crossrec_llm.training import HideBy, TuneOptions, fit
 
 CASE_CUTOFFS = (1, 3, 5, 10, 20)
 SEARCH_DEPTH = 100
@@ -102,10 +103,10 @@ class Measuring:
         with self._timed(f"fit {_SYSTEM}"):
             fitted = self._served(self.data.recipe)
         missing = fitted.generation.signals.left_out
+        situations = [fitted.generation.situation(name) for name in self._situations()]
+        asked = {name for one in situations for name in (*one.weights, *one.cold, *one.sources)}
         self.notes += [
-            f"{name} could not be fitted: {why}"
-            for name, why in missing.items()
-            if name in fitted.recipe.blend.user.weights
+            f"{name} could not be fitted: {why}" for name, why in missing.items() if name in asked
         ]
         training = self._training(fitted)
         people = training.histories.counts_per_item(len(self.data.catalogue))
@@ -120,9 +121,15 @@ class Measuring:
                 continue
             wanted = ["judged"] + ["cold_only"] * (name in _FOR_NEW_ITEMS)
             self._ask(system, about, [kind for kind in wanted if kind in self.beside])
-        further = self._further_slices(people)
+        further = self._further_slices(fitted, people)
         with self._timed("intervals"):
             return self._found(fitted, people, further)
+
+    def _situations(self) -> tuple[SituationName, ...]:
+        """Which blends the protocol asks."""
+        if self.parts.protocol == "search":
+            return ("like",)
+        return ("cross",) if self.parts.protocol in CROSSING else ("user",)
 
     def _served(self, recipe: Recipe) -> Recommender:
         """The system: everything is learned anew, from the training part only.
@@ -132,7 +139,7 @@ class Measuring:
         if self.parts.protocol == "search" and self.data.served is not None:
             return self.data.served
         data = self.data
-        by: By | None = "last" if self.parts.protocol in LAST_ITEMS else None
+        by: HideBy | None = "last" if self.parts.protocol in LAST_ITEMS else None
         return Recommender(
             fit(
                 recipe,
@@ -140,7 +147,7 @@ class Measuring:
                 data.raw,
                 self.parts.events,
                 data.prompts,
-                options=replace(data.tuning, by=by),
+                options=replace(data.tuning, by=data.tuning.by or by),
                 progress=self.progress,
             )
         )
@@ -262,7 +269,9 @@ class Measuring:
             "than a list holds), so there are no lists to measure"
         ]
 
-    def _further_slices(self, people: np.ndarray) -> dict[str, dict[str, object]]:
+    def _further_slices(
+        self, fitted: Recommender, people: np.ndarray
+    ) -> dict[str, dict[str, object]]:
         """Of cold items: among themselves, and what letting them in costs the others."""
         if self.parts.protocol != "cold-items":
             return {}
@@ -279,15 +288,20 @@ class Measuring:
             if name in self.further:
                 slices[f"cold_only, {name}"] = whole(asked(name, "cold_only"))
         warm = asked(_SYSTEM, "warm")
-        with self._timed("without imputation"):
-            signals = self.data.recipe.signals
-            none = replace(signals, imputed=replace(signals.imputed, rho=0.0))
-            system = Served(self._served(replace(self.data.recipe, signals=none)))
-            plain = replace(warm, ranked=system.rank(warm.table, self.k, self.progress))
+        with self._timed("without new items"):
+            plain = replace(warm, ranked=self._without_new(fitted, warm.table))
         lost = loss(warm.values(), plain.values(), seed=self.seed)
-        slices |= {"warm": whole(warm), "warm, without imputation": whole(plain)}
+        slices |= {"warm": whole(warm), "warm, without new items": whole(plain)}
         slices["warm_loss"] = {"users": len(warm.table), **lost}
         return slices
+
+    def _without_new(self, fitted: Recommender, table: CaseTable) -> Ranked:
+        """The same system where no cold item may be in a list."""
+        cold = np.flatnonzero(fitted.generation.signals.popularity.cold)
+        new = tuple(self.data.catalogue.ids[row] for row in cold)
+        cases = [replace(case, filter=replace(case.filter, exclude=new)) for case in table.cases]
+        asked = CaseTable.of(self.data.catalogue, cases)
+        return Served(fitted).rank(asked, self.k, self.progress)
 
     def _data(self) -> dict[str, int]:
         catalogue, events = self.data.catalogue, self.data.events

@@ -13,7 +13,7 @@ from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.words import counted, people
 from crossrec_llm.records import Filter
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, near_matches
-from crossrec_llm.tables.clock import cut_in_time, no_clock
+from crossrec_llm.tables.clock import cut_in_time
 from crossrec_llm.tables.histories import ranked
 
 PROTOCOLS = {
@@ -193,10 +193,6 @@ def _last_items(log: _Log, protocol: str) -> Split:
 
 
 def _temporal(log: _Log) -> Split:
-    if problem := no_clock(log.events):
-        raise DataError(
-            f"protocol temporal needs one clock for everybody, but {problem}; take protocol warm"
-        )
     cut = cut_in_time(log.catalogue, log.events, log.options, later=LATER_SHARE)
     cases = tuple(
         Case(one.user_id, log.named(one.history), log.named(one.new[:MOST_TARGETS]))

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from crossrec_llm.errors import DataError
 from crossrec_llm.tables.catalogue import Catalogue
 from crossrec_llm.tables.events import REAL_TIME
 from crossrec_llm.tables.histories import Histories, HistoryOptions, ranked
@@ -41,7 +42,7 @@ def no_clock(events: pa.Table) -> str:
     return ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Later:
     """One person on both sides of a cut in time.
 
@@ -77,25 +78,31 @@ def cut_in_time(
 ) -> Cut:
     """Cut so that a share of the events (0..1) lies at or after the cut, and some before it.
 
-    Needs a log with a clock (`no_clock`).
+    Raises
+    ------
+    DataError : the log has no clock.
     """
+    if problem := no_clock(events):
+        raise DataError(
+            f"a cut in time needs one clock for everybody, but {problem}; take protocol warm"
+        )
     times = np.asarray(events["timestamp"].to_numpy(), np.float64)
     known = np.sort(times[np.isfinite(times)])
     time = known[min(int((1 - later) * len(known)), len(known) - 1)]
     time = float(time if time > known[0] else known[known > known[0]][0])
     past = times >= time  # an unknown time is False: it is learned from
     before, after = events.filter(pa.array(~past)), events.filter(pa.array(past))
-    had = Histories.from_events(before, catalogue, options)
-    place = {user_id: u for u, user_id in enumerate(had.user_ids)}
-    got = Histories.from_events(_first_events(after), catalogue, options)
+    before_cut = Histories.from_events(before, catalogue, options)
+    place = {user_id: u for u, user_id in enumerate(before_cut.user_ids)}
+    after_cut = Histories.from_events(_first_events(after), catalogue, options)
     people, unknown = [], 0
-    for u, user_id in enumerate(got.user_ids):
-        seen, liking = had.history(place[user_id])[:2] if user_id in place else _NOTHING
+    for u, user_id in enumerate(after_cut.user_ids):
+        seen, liking = before_cut.history(place[user_id])[:2] if user_id in place else _NOTHING
         history = seen[liking > 0].astype(np.int64)
         if not len(history):
             unknown += 1
             continue
-        rows, weights, _ = got.history(u)
+        rows, weights, _ = after_cut.history(u)
         new = rows[(weights > 0) & ~np.isin(rows, seen)].astype(np.int64)
         if len(new):
             people.append(Later(user_id, history, new))

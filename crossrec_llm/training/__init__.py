@@ -2,15 +2,15 @@
 
 from crossrec_llm.training.blending import THOROUGH, TuneOptions, fit, fit_blend, taken_over
 from crossrec_llm.training.examples import Examples
-from crossrec_llm.training.holdout import By, HeldOut, Holdout, hold_out
+from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
 from crossrec_llm.training.trees import fit_trees
 from crossrec_llm.training.weights import fit_cold, fit_weights
 
 __all__ = [
     "THOROUGH",
-    "By",
     "Examples",
     "HeldOut",
+    "HideBy",
     "Holdout",
     "TuneOptions",
     "fit",

@@ -23,7 +23,7 @@ def fit_weights(examples: Examples, start: np.ndarray) -> np.ndarray:
     ----------
     start : (s,) weights to start from.
     """
-    weights = _climb(examples, start)
+    weights = _coordinate_ascent(examples, start)
     return np.round(weights / weights.max(), 3)
 
 
@@ -42,11 +42,11 @@ def fit_cold(
     cost : share of the ndcg@10 of `known` that may be lost.
     """
     direction = proportions / np.linalg.norm(proportions) * np.linalg.norm(weights)
-    alone = float(known.ndcg(known.totals(weights), K).mean())
+    least = (1 - cost) * known.ndcg(known.totals(weights), K).mean()
     low, high = 0.0, _LARGEST_SIZE
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if known.ndcg(known.totals(weights, middle * direction), K).mean() >= (1 - cost) * alone:
+        if known.ndcg(known.totals(weights, middle * direction), K).mean() >= least:
             low = middle
         else:
             high = middle
@@ -54,10 +54,10 @@ def fit_cold(
     return np.round(max(low, _LARGEST_SIZE / 2**_HALVINGS) * direction, 3)
 
 
-def _climb(examples: Examples, start: np.ndarray) -> np.ndarray:
-    """Coordinate ascent over weights of 0 or more; what does not help to find becomes 0."""
+def _coordinate_ascent(examples: Examples, start: np.ndarray) -> np.ndarray:
+    """Over weights of 0 or more; what does not add to the objective becomes 0."""
     weights = start.astype(np.float64)
-    best = _found(examples, examples.totals(weights))
+    best = _objective(examples, examples.totals(weights))
     for _ in range(_ROUNDS):
         before = best
         for s in range(len(weights)):
@@ -69,7 +69,7 @@ def _climb(examples: Examples, start: np.ndarray) -> np.ndarray:
                 other[s] = value
                 if not other.any():
                     continue
-                found = _found(examples, examples.totals(other))
+                found = _objective(examples, examples.totals(other))
                 # A signal goes when that costs nothing: each one takes time to ask.
                 if found > best + (0 if value == 0 else _LEAST_GAIN):
                     best, weights = found, other
@@ -78,7 +78,7 @@ def _climb(examples: Examples, start: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _found(examples: Examples, totals: np.ndarray) -> float:
+def _objective(examples: Examples, totals: np.ndarray) -> float:
     """The mean of ndcg@10 and ndcg@100.
 
     The second keeps the first, which only a few questions decide, from being followed into its

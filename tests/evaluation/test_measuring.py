@@ -122,7 +122,7 @@ def test_cold_items():
     assert "cold_only, text" in found.slices
     assert "cold_only, popularity" not in found.slices
     whole = found.slices["warm"]["recall@10"].value
-    plain = found.slices["warm, without imputation"]["recall@10"].value
+    plain = found.slices["warm, without new items"]["recall@10"].value
     assert loss["recall@10"].value == pytest.approx(1 - whole / plain)
     assert loss["users"] == found.slices["warm"]["users"]
 

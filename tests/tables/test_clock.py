@@ -66,6 +66,9 @@ def test_people_on_both_sides_of_a_cut():
 
 
 def test_an_unknown_time_is_before_the_cut():
-    found = cut([START, None, START + 1, START + 2], [0, 0, 1, 1], later=0.3)
-    assert len(found.before) == 3
-    assert [one.user_id for one in found.people] == ["u1"]
+    times = [START + i for i in range(11)]
+    found = cut([*times, None], [0] * 6 + [1] * 6, later=0.2)
+    assert found.time == START + 8
+    assert len(found.before) == 9
+    (one,) = found.people
+    assert (one.history.tolist(), one.new.tolist()) == ([11, 6, 7], [8, 9, 10])

@@ -6,7 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from crossrec_llm.answering import LearnedBlend, Situation, Tuned, TunedBlend, WeightedBlend
+from crossrec_llm.answering import (
+    BlendOptions,
+    LearnedBlend,
+    Situation,
+    Tuned,
+    TunedBlend,
+    WeightedBlend,
+)
 from crossrec_llm.evaluation.measuring import Data, Measuring, chosen_baselines
 from crossrec_llm.evaluation.protocols import split
 from crossrec_llm.generation import Generation
@@ -16,12 +23,14 @@ from crossrec_llm.recommender import Recommender
 from crossrec_llm.resources import default_folder
 from crossrec_llm.tables import HistoryOptions
 from crossrec_llm.training import (
+    Examples,
     TuneOptions,
     blending,
     fit,
     fit_blend,
     hold_out,
     holdout,
+    situations,
     taken_over,
 )
 from tests.small import events_of, plain_catalogue, unit_rows
@@ -35,7 +44,7 @@ SMALL = TuneOptions(n_user=120, n_cross=50)
 NO_FIT = Recipe.from_dict({"blend": {"tune": False}})
 
 
-def grouped(people=PEOPLE, seed=2):
+def grouped(people=PEOPLE, seed=0):
     """Each person's 4 to 6 items of one group, and two of any."""
     rng = np.random.default_rng(seed)
     log = []
@@ -64,7 +73,8 @@ def patch():
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_people_are_enough(patch):
-    patch.setattr(blending, "_LEAST_CASES", 40)
+    patch.setattr(blending, "LEAST_CASES", 40)
+    patch.setattr(situations, "LEAST_CASES", 40)
 
 
 @pytest.fixture(scope="module")
@@ -151,22 +161,51 @@ def test_trees_stay_only_where_they_help(helps, monkeypatch):
         hit[examples.case, examples.place] = True
         return np.where(hit, totals.max() + 1 if helps else totals.min() - 1, totals)
 
-    monkeypatch.setattr(blending, "reorder", reorder)
+    monkeypatch.setattr(situations, "reorder", reorder)
     found = blend_of(grouped(240), options=SMALL).situations["user"]
     assert bool(found.trees) == found.figures["trees kept"] == helps
     trees, weighted = found.figures["ndcg@10 trees"], found.figures["ndcg@10 weighted"]
     assert found.figures["ndcg@10 kept"] == (trees if helps else weighted)
 
 
+def test_trending_takes_part_only_where_all_that_is_later_is_hidden(monkeypatch):
+    asked = []
+
+    def spy(recommender, name, held, names, *rest):
+        asked.append((name, "trending" in names))
+        return collect(recommender, name, held, names, *rest)
+
+    collect = Examples.collect
+    monkeypatch.setattr(Examples, "collect", spy)
+    clock = on_a_clock(grouped(240))
+    for by in ("later", "last"):
+        options = dataclasses.replace(SMALL, by=by)
+        fit_blend(Recipe(), CATALOGUE, RAW, clock, options=options)
+    assert asked == [("user", True), ("cross", False), ("user", False), ("cross", False)]
+
+
+def test_a_cost_that_is_too_high_is_brought_down(monkeypatch):
+    """However few people are after new items: what they cost is measured on all others."""
+    monkeypatch.setattr(situations, "LEAST_CASES", 100)
+    default = BlendOptions()
+    loud = dataclasses.replace(default.user, cold={"text": 50.0})
+    monkeypatch.setattr(situations, "BlendOptions", lambda: dataclasses.replace(default, user=loud))
+    found = blend_of(grouped()).situations["user"]
+    assert found.figures["cold people"] < 100
+    assert found.figures["cost default"] > 0.02
+    assert found.figures["cost weighted"] < 0.04
+    assert found.situation.cold["text"] < 5
+
+
 def test_a_gain_is_more_than_its_error_by_hand():
     """Differences 1, 0, 0, 0: mean 1/4, error sqrt(3/16) / 2 = 0.217; 1, -1, 0, 0: mean 0."""
     before = np.zeros(4)
-    assert blending._gain(np.array([1.0, 0, 0, 0]), before)
-    assert not blending._gain(np.array([1.0, -1, 0, 0]), before)
-    assert not blending._gain(before, before)
+    assert situations._gain(np.array([1.0, 0, 0, 0]), before)
+    assert not situations._gain(np.array([1.0, -1, 0, 0]), before)
+    assert not situations._gain(before, before)
     # One person in nine: mean 1/9, error sqrt(8/81) / 3 = 0.105; in the same mean, twice as wide.
-    assert blending._gain(np.eye(9)[0], np.zeros(9))
-    assert not blending._gain(2 * np.eye(9)[0] - np.eye(9)[1], np.zeros(9))
+    assert situations._gain(np.eye(9)[0], np.zeros(9))
+    assert not situations._gain(2 * np.eye(9)[0] - np.eye(9)[1], np.zeros(9))
 
 
 def on_a_clock(log):
@@ -189,12 +228,12 @@ def test_where_there_is_a_clock_a_cut_in_time_decides(monkeypatch):
     clock = on_a_clock(grouped(240))
     found = fit_blend(Recipe(), CATALOGUE, RAW, clock, options=SMALL)
     assert drawn == ["later"]
-    assert "user" in {**found.situations, **found.left_out}
+    assert found.situations["user"].figures["people"] > 40
     fit_blend(Recipe(), CATALOGUE, RAW, events_of(grouped(240)), options=SMALL)
     fit_blend(Recipe(), CATALOGUE, RAW, clock, options=dataclasses.replace(SMALL, by="last"))
     assert drawn[1:] == ["last", "last"]
     # Too few people after the cut: their last items, then.
-    monkeypatch.setattr(blending, "_LEAST_CASES", 500)
+    monkeypatch.setattr(blending, "LEAST_CASES", 500)
     fit_blend(Recipe(), CATALOGUE, RAW, clock, options=SMALL)
     assert drawn[3:] == ["later", "last"]
 
@@ -288,7 +327,16 @@ SET = {"weights": {"ease": 1}}
     ids=["the same", "another situation", "no fit", "the fitted one is set", "the other is set"],
 )
 def test_what_a_new_recipe_takes_over(blend, expected):
-    assert taken_over(FITTED, Recipe.from_dict({"blend": blend})) == expected
+    assert taken_over(FITTED, Recipe(), Recipe.from_dict({"blend": blend})) == expected
+
+
+def test_another_cost_of_new_items_has_to_be_fitted():
+    costs = Recipe.from_dict({"blend": {"cold_cost": 0.1}})
+    assert taken_over(FITTED, Recipe(), costs) is None
+    left_out = TunedBlend({}, {"user": "no better", "cross": "no better"})
+    assert taken_over(left_out, Recipe(), costs) is None
+    both = Recipe.from_dict({"blend": {"cold_cost": 0.1, "user": SET, "cross": SET}})
+    assert taken_over(left_out, Recipe(), both) is not None
 
 
 @pytest.mark.parametrize(
@@ -297,9 +345,9 @@ def test_what_a_new_recipe_takes_over(blend, expected):
     ids=["nothing was fitted", "one was set"],
 )
 def test_what_was_never_looked_at_has_to_be_fitted(before):
-    assert taken_over(before, Recipe()) is None
+    assert taken_over(before, Recipe(), Recipe()) is None
     both = Recipe.from_dict({"blend": {"user": SET, "cross": SET}})
-    assert taken_over(before, both) == TunedBlend(
+    assert taken_over(before, Recipe(), both) == TunedBlend(
         {}, {"user": "set by the recipe", "cross": "set by the recipe"}
     )
 
