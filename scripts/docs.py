@@ -84,6 +84,11 @@ def options_of(cls: type, path: tuple[str, ...]) -> Iterator[str]:
         for name, value in plain:
             yield f"| `{name}` | {show(value)} | {words.get(name, '')} |"
         yield ""
+    for kind in {type(value): None for _, value in plain if dataclasses.is_dataclass(value)}:
+        yield f"{summary(kind).rstrip('.')}, by these keys:"
+        yield ""
+        yield from (f"- `{name}`: {meaning}" for name, meaning in field_words(kind).items())
+        yield ""
     for name, _ in nested:
         yield from options_of(hints[name], (*path, name))
 

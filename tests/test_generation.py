@@ -78,3 +78,11 @@ def test_a_fit_passes_progress_on():
         progress=lambda *step: steps.append(step),
     )
     assert ("fitting ease", 3, 7) in steps
+
+
+def test_cold_weights_of_signals_that_are_not_there_fall_back_to_the_others(generation):
+    blend = {"user": {"weights": {"text": 1, "popularity": 1}, "cold": {"ease": 1}}}
+    asked = generation.asked_by(Recipe.from_dict({"blend": blend}))
+    found = asked.blend("user", {"text", "popularity"})
+    assert found.cold_weights.tolist() == found.weights.tolist() == [1, 1]
+    assert asked.blend("user", {"text", "ease"}).cold_weights.tolist() == [0, 1]

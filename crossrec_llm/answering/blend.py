@@ -20,7 +20,8 @@ class Situation:
 
     weights : signal -> weight on its z-score.
     sources : signals that may propose items; the others only score.
-    cold : the weights on items that nobody took yet; `weights` where nothing stands here.
+    cold : the weights on items that nobody took yet; `weights` where nothing stands here, as in a
+        recipe that sets only `weights`.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

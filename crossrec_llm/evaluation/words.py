@@ -19,12 +19,12 @@ def people(n: int) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     """With a minus sign rather than a hyphen."""
-    return f"{value:.{digits}f}".replace("-", MINUS)
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)
 
 
 def signed(value: float, digits: int = 3) -> str:
     """A difference, which has a sign in front."""
-    return f"{value:+.{digits}f}".replace("-", MINUS)
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
 
 
 def spread(found: Interval) -> str:

@@ -22,8 +22,8 @@ class ImputedOptions:
     neighbours : of a cold item among the warm ones, in the space.
     own : what a history item counts that is such a neighbour itself, in units of the highest
         entry of its row.
-    rho : how strong filled-in entries are beside fitted ones; the dial between warm and cold, 0
-        leaves cold items out.
+    rho : how strong filled-in entries are beside fitted ones; 0 fills nothing in. How many cold
+        items come into lists is set by `[blend] cold_cost`.
     keep : cold items kept per item.
     """
 

@@ -13,6 +13,7 @@ def test_one_is_singular():
 
 def test_below_0_is_a_minus_sign_and_never_a_hyphen():
     assert number(-0.0123) == "−0.012"
+    assert (number(-0.0001), signed(-0.0001)) == ("0.000", "+0.000")
     assert (signed(0.5, 1), signed(-0.5, 1)) == ("+0.5", "−0.5")
     assert spread(Interval(0.005, -0.01, 0.02)) == "0.005 (−0.010 to 0.020)"
     assert apart(Interval(0.005, -0.01, 0.02)) == "+0.005 (−0.010 to +0.020)"
