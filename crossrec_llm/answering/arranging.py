@@ -231,12 +231,7 @@ class _Pass:
         self.chosen: list[int] = []
         self.acted: list[tuple[str, ...]] = []
         self.nearest = np.full(len(scores), -1, np.float32)
-        span = float(scores.max() - scores.min()) if len(scores) else 0.0
-        self.relevance = (
-            (scores - scores.min()) / span if span > 0 else np.ones(len(scores), scores.dtype)
-        )
-        if demands.boost is not None:
-            self.relevance = self.relevance + demands.boost
+        self.relevance = self._relevance(scores)
         self.caps = [(cap.name, _Room.of(cap)) for cap in demands.caps]
         calibration = demands.calibration
         self.counts = np.zeros(len(calibration.lived) if calibration else 0)
@@ -321,6 +316,15 @@ class _Pass:
             narrowed = ok & room.spares(free, self.demands.new, self.new_left)
             ok = narrowed if narrowed.any() else ok
         return ok
+
+    def _relevance(self, scores: np.ndarray) -> np.ndarray:
+        """0..1 over the pool, and boosts on top; the score itself where nothing is set off."""
+        demands = self.demands
+        if not (self.diversity or demands.calibration) and demands.boost is None:
+            return scores
+        span = float(scores.max() - scores.min()) if len(scores) else 0.0
+        scaled = (scores - scores.min()) / span if span > 0 else np.ones(len(scores))
+        return scaled if demands.boost is None else scaled + demands.boost
 
     def _value(self) -> np.ndarray:
         d = self.diversity
