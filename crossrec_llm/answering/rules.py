@@ -264,7 +264,7 @@ class Rules:
                 if len(rows)
             ]
             if len(self._pins) - len(out) > len(self.pinned):
-                why.append(f"the list has {self.asked.k} places")
+                why.append(f"the list is {self.asked.k} long")
             yield f"pinned: {len(self.pinned)} of {len(self._pins)}; {'; '.join(why)}"
         for cap in self._caps:
             codes = cap.codes[found]

@@ -49,6 +49,9 @@ class RulesOptions:
     new_share: Annotated[float, Ge(0), Le(1)] | None = None
     calibration: Annotated[float, Ge(0), Le(1)] | None = None
 
+    def __post_init__(self) -> None:
+        self.filter()
+
     def filter(self) -> Filter:
         """The same rules as those of a question."""
         return Filter(**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
