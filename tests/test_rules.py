@@ -95,7 +95,7 @@ def test_every_rule_with_every_other(recommender, narrow, question, small):
     assert pinned == [item_id for item_id in filter.pin if item_id in pinned]
     if len(pinned) < len(filter.pin):
         assert any(
-            n.startswith(f"pinned: {len(pinned)} of {len(filter.pin)};") for n in answer.notes
+            n.startswith(f"pinned: {len(pinned)} of {len(filter.pin)},") for n in answer.notes
         )
     assert all(r.reasons[0].kind == "pinned" for r in answer if "pin" in r.rules)
 

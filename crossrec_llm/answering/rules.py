@@ -99,7 +99,7 @@ class Rules:
         if filter.max_per_brand is not None:
             caps.append(Cap("max_per_brand", self.catalogue.brand_codes, filter.max_per_brand))
         if filter.max_per_category is not None:
-            codes = self.catalogue.path_codes
+            codes = self.catalogue.category_codes
             caps.append(Cap("max_per_category", codes, filter.max_per_category))
         return tuple(caps)
 
@@ -204,10 +204,12 @@ class Rules:
     def acted(self, found: np.ndarray, arranged: Arranged) -> list[tuple[str, ...]]:
         """The rules that acted on each item of the list."""
         pinned = set(self.pinned.tolist())
-        out = []
+        out: list[tuple[str, ...]] = []
         for row, brought in zip(found, arranged.acted, strict=True):
-            names = ["pin"] if int(row) in pinned else []
-            names += [f"boost {target}" for target, (mask, _) in self._boosts.items() if mask[row]]
+            if int(row) in pinned:
+                out.append(("pin",))
+                continue
+            names = [f"boost {target}" for target, (mask, _) in self._boosts.items() if mask[row]]
             names += [f"bury {target}" for target, mask in self._buried.items() if mask[row]]
             # A cross share shows on the items themselves.
             names += [name for name in brought if name != "cross_share"]
@@ -256,7 +258,8 @@ class Rules:
             out = self._pins[~self.allowed[self._pins]]
             known = np.isin(out, np.concatenate([self.query.history, self.query.disliked]))
             why = [
-                f"{', '.join(repr(self.catalogue.ids[row]) for row in rows)} {words}"
+                f"{', '.join(repr(self.catalogue.ids[row]) for row in rows)} "
+                f"{'is' if len(rows) == 1 else 'are'} {words}"
                 for rows, words in (
                     (out[~known], "excluded by the filter"),
                     (out[known], "already known, or excluded by the filter"),
@@ -265,7 +268,7 @@ class Rules:
             ]
             if len(self._pins) - len(out) > len(self.pinned):
                 why.append(f"the list is {self.asked.k} long")
-            yield f"pinned: {len(self.pinned)} of {len(self._pins)}; {'; '.join(why)}"
+            yield f"pinned: {len(self.pinned)} of {len(self._pins)}, {'; '.join(why)}"
         for cap in self._caps:
             codes = cap.codes[found]
             most = int(np.bincount(codes[codes >= 0]).max(initial=0))

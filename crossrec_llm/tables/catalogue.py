@@ -212,7 +212,7 @@ class Catalogue:
         return self.top_names.index("") if "" in self.top_names else -1
 
     @cached_property
-    def path_codes(self) -> np.ndarray:
+    def category_codes(self) -> np.ndarray:
         """(n,) int32, the same for items with the same category path; -1 without a category."""
         paths, codes = self._paths
         return np.array([n if path else -1 for n, path in enumerate(paths)], np.int32)[codes]

@@ -114,20 +114,20 @@ def test_freshness_counts_back_from_the_item_added_last():
 def test_caps_count_brands_in_any_case_and_nothing_without_one():
     assert len(set(CATALOGUE.brand_codes[:2])) == 1
     assert CATALOGUE.brand_codes[3:].tolist() == [-1, -1]
-    assert CATALOGUE.path_codes[2] == CATALOGUE.path_codes[3] >= 0
-    assert CATALOGUE.path_codes[0] != CATALOGUE.path_codes[1]
-    assert CATALOGUE.path_codes[4] == -1
+    assert CATALOGUE.category_codes[2] == CATALOGUE.category_codes[3] >= 0
+    assert CATALOGUE.category_codes[0] != CATALOGUE.category_codes[1]
+    assert CATALOGUE.category_codes[4] == -1
 
 
 def test_pins_that_cannot_come_are_told():
     found = rules(Filter(pin=("pot", "cup", "book"), exclude=("cup",)), history=[4])
     assert found.pinned.tolist() == [3]
     assert list(found.notes(np.array([3]))) == [
-        "pinned: 1 of 3; 'cup' excluded by the filter; "
-        "'book' already known, or excluded by the filter"
+        "pinned: 1 of 3, 'cup' is excluded by the filter; "
+        "'book' is already known, or excluded by the filter"
     ]
     found = rules(Filter(pin=("pot", "cup")), k=1)
-    assert list(found.notes(np.array([3]))) == ["pinned: 1 of 2; the list is 1 long"]
+    assert list(found.notes(np.array([3]))) == ["pinned: 1 of 2, the list is 1 long"]
     assert not list(rules(Filter(pin="pot")).notes(np.array([3])))
 
 
