@@ -123,6 +123,9 @@ class Filter:
                 value = (value,)
             if value is not None:
                 object.__setattr__(self, name, tuple(value))
+        # A number is taken for the text that files have the id as.
+        object.__setattr__(self, "pin", tuple(map(str, self.pin)))
+        object.__setattr__(self, "bury", tuple(map(str, self.bury)))
         object.__setattr__(self, "boost", _weighted("boost", self.boost, BOOST))
         object.__setattr__(self, "quota", _weighted("quota", self.quota, None))
         object.__setattr__(self, "since", _epoch(self.since))
@@ -186,7 +189,7 @@ def _weighted(name: str, given: Weighted, default: float | None) -> tuple[tuple[
         key, number = (entry, default) if isinstance(entry, str) else entry
         if not isinstance(number, int | float) or number != number:
             raise QueryError(f"{name} {key!r} must be a number, not {number!r}")
-        pairs[key] = float(number)
+        pairs[str(key)] = float(number)
     return tuple(pairs.items())
 
 

@@ -71,7 +71,7 @@ class Rules:
     @cached_property
     def _pins(self) -> np.ndarray:
         """(p,) int64 rows of all pinned items, in order, those that cannot come too."""
-        rows = [self.catalogue.row(str(item_id)) for item_id in self.asked.filter.pin]
+        rows = [self.catalogue.row(item_id) for item_id in self.asked.filter.pin]
         return np.array(list(dict.fromkeys(rows)), np.int64)
 
     @cached_property

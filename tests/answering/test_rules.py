@@ -104,6 +104,11 @@ def test_a_filter_shows_what_it_would_be_made_from():
     assert hash(filter) == hash(Filter(**shown))
 
 
+def test_a_number_is_taken_for_an_id():
+    filter = Filter(pin=(7,), boost={8: 0.5}, bury=[9])
+    assert (filter.pin, filter.boost, filter.bury) == (("7",), (("8", 0.5),), ("9",))
+
+
 def test_freshness_counts_back_from_the_item_added_last():
     assert np.flatnonzero(rules(Filter(added_within=10)).allowed).tolist() == [1, 2, 4]
     dateless = catalogue_of({"item_id": "a"})
