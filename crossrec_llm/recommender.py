@@ -14,18 +14,16 @@ from crossrec_llm.answering import (
     Ask,
     Blend,
     PlannedSearch,
+    Rules,
     SituationName,
+    Standing,
     WeightedBlend,
-    allowed_rows,
     arrange,
-    crosses,
-    home_categories,
     make_query,
     notes,
-    propose,
+    pool,
     reasons,
     score_all,
-    shortfall,
     situation_of,
 )
 from crossrec_llm.errors import QueryError, UnknownUser
@@ -74,6 +72,9 @@ class Recommender:
         self._blends: dict[SituationName, Blend] = {
             name: generation.blend(name, self.signals) for name in get_args(SituationName)
         }
+        self._standing = Standing.of(
+            self.recipe.rules, self.catalogue, generation.signals.popularity.cold
+        )
         self.receipt = generation.receipt
         self._loading = RLock()
         self._encoder: Encoder | None = None
@@ -274,32 +275,37 @@ class Recommender:
     # -- the one path of every answer -------------------------------------------------------------
 
     def _answer(self, query: Query, ask: Ask, asked: dict[str, Any]) -> Recommendations:
-        situation = situation_of(query, ask)
-        allowed = allowed_rows(self.catalogue, ask.filter, query)
-        home = home_categories(self.catalogue, query)
-        outside = crosses(self.catalogue, home)
-
-        blend, sources = self._ranking(query, situation)
-        rows = self._candidates(query, ask, allowed, outside, sources)
+        cold = self.generation.signals.popularity.cold
+        rules = Rules.of(self.catalogue, query, ask, self._standing, cold)
+        blend, sources = self._ranking(query, situation_of(query, ask))
+        proposing = [self.signals[name] for name in sources if name in self.signals]
         signals = [self.signals[name] for name in blend.names]
-        scores = score_all(query, rows, signals)
-        parts = blend.parts(rows, scores)
-        totals = blend.total(query, rows, parts)
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
-        chosen = arrange(
-            totals,
-            self.generation.vectors[rows] if diversity else np.empty((len(rows), 0), np.float32),
-            outside[rows],
-            ask.k,
-            diversity=diversity,
-            cross_share=ask.cross_share if len(home) else None,
-        )
-        found, scores, parts = rows[chosen], scores[chosen], parts[chosen]
-        cold, cross = self.generation.signals.popularity.cold[found], outside[found]
+
+        size = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
+        rows = pool(query, rules.pools(), proposing, size, rules.pinned)
+        while True:
+            scores = score_all(query, rows, signals)
+            parts = blend.parts(rows, scores)
+            totals = blend.total(query, rows, parts)
+            near = self.generation.vectors[rows] if diversity else np.empty((len(rows), 0))
+            arranged = arrange(totals, near, ask.k, rules.demands(rows), diversity=diversity)
+            chosen = arranged.positions
+            found, size = rows[chosen], 2 * size
+            wider = pool(query, [rules.wanting(rows, found)], proposing, size, rows)
+            if len(wider) == len(rows):
+                break
+            rows = wider
+
+        scores, parts = scores[chosen], parts[chosen]
+        cold, cross = cold[found], rules.outside[found]
         item_of = cache(self.catalogue.item)
         why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
-            why = reasons(query, found, scores, parts, signals, item_of, cold)
+            pinned = np.isin(found, rules.pinned)
+            why = reasons(query, found, scores, parts, signals, item_of, cold, pinned)
+        acted = rules.acted(found, arranged)
+        standing = rules.standing.filter.set_fields()
         items = tuple(
             Recommendation(
                 rank=at + 1,
@@ -313,6 +319,7 @@ class Recommender:
                     for name, value in zip(blend.names, scores[at], strict=True)
                     if np.isfinite(value)
                 },
+                rules=acted[at],
             )
             for at, row in enumerate(found)
         )
@@ -321,38 +328,26 @@ class Recommender:
                 "kind": query.kind,
                 **asked,
                 "k": ask.k,
-                "home": [self.catalogue.top_names[code] for code in home],
+                "home": [self.catalogue.top_names[code] for code in rules.home],
                 "filter": ask.filter.set_fields(),
                 "cross_share": ask.cross_share,
                 "diversity": diversity,
+                **({"standing": standing} if standing else {}),
             },
             items=items,
             receipt=self.receipt,
-            shortfall=shortfall(ask, len(items), int(cross.sum()), len(home)),
-            notes=notes(
-                query,
-                ask,
-                len(home),
-                read_as=asked.get("read_as"),
-                worded=self.generation.signals.lexical.knows(query),
+            shortfall=rules.shortfall(found),
+            notes=(
+                *notes(
+                    query,
+                    ask,
+                    len(rules.home),
+                    read_as=asked.get("read_as"),
+                    worded=self.generation.signals.lexical.knows(query),
+                ),
+                *rules.notes(found),
             ),
         )
-
-    def _candidates(
-        self,
-        query: Query,
-        ask: Ask,
-        allowed: np.ndarray,
-        outside: np.ndarray,
-        sources: Sequence[str],
-    ) -> np.ndarray:
-        """The pool; with a cross share each side gets a pool of its own, so neither starves."""
-        n = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
-        proposing = [self.signals[name] for name in sources if name in self.signals]
-        if ask.cross_share is None or not outside.any():
-            return propose(query, allowed, proposing, n)
-        sides = (allowed & outside, allowed & ~outside)
-        return np.sort(np.concatenate([propose(query, side, proposing, n) for side in sides]))
 
     def _ranking(self, query: Query, situation: SituationName) -> tuple[Blend, Sequence[str]]:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""

@@ -113,6 +113,7 @@ def test_json_gives_the_same_recipe_back():
     [
         ({"answering": {"diversity": 0.4}}, False),
         ({"search": {"exact_below": 7}}, False),
+        ({"rules": {"pin": ["a"], "boost": {"new": 0.2}, "max_per_brand": 2}}, False),
         ({"blend": {"tune": False}}, False),
         ({"blend": {"user": {"weights": {"text": 1}}}}, False),
         ({"histories": {"event_weights": {"view": 0.5}}}, True),
@@ -145,6 +146,20 @@ def test_every_option_is_documented():
         if not re.search(rf"^ *(\w+, )*{name}(, \w+)* : ", cls.__doc__ or "", re.MULTILINE)
     ]
     assert not undocumented
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        ({"max_per_brand": 0}, "rules.max_per_brand: .*greater than or equal to 1"),
+        ({"boost": {"new": 2}}, "rules.boost.new: .*less than or equal to 1"),
+        ({"quota": {"A": 0.7, "B": 0.7}}, "the shares sum to 1.4"),
+        ({"pins": ["a"]}, "did you mean 'pin'"),
+    ],
+)
+def test_senseless_standing_rules_are_refused(rules, named):
+    with pytest.raises(RecipeError, match=named):
+        Recipe.from_dict({"rules": rules})
 
 
 def test_a_situation_keeps_what_it_does_not_set():

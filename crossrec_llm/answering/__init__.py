@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
-from crossrec_llm.answering.asking import Ask, notes, shortfall, situation_of
+from crossrec_llm.answering.arranging import Arranged, Demands, arrange, quota
+from crossrec_llm.answering.asking import Ask, notes, situation_of
 from crossrec_llm.answering.blend import (
     Blend,
     BlendOptions,
@@ -15,25 +16,37 @@ from crossrec_llm.answering.blend import (
     SituationName,
     WeightedBlend,
 )
-from crossrec_llm.answering.candidates import PlannedSearch, SearchOptions, propose, score_all
-from crossrec_llm.answering.diversity import arrange, quota
+from crossrec_llm.answering.candidates import (
+    PlannedSearch,
+    SearchOptions,
+    pool,
+    propose,
+    score_all,
+)
 from crossrec_llm.answering.explaining import reasons, shorten
 from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
 from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.profile import make_query
+from crossrec_llm.answering.rules import Rules
+from crossrec_llm.answering.standing import RulesOptions, Standing
 from crossrec_llm.answering.tuned import Tuned, TunedBlend
 from crossrec_llm.records import STRICT
 
 __all__ = [
     "AnsweringOptions",
+    "Arranged",
     "Ask",
     "Blend",
     "BlendOptions",
+    "Demands",
     "LearnedBlend",
     "PlannedSearch",
+    "Rules",
+    "RulesOptions",
     "SearchOptions",
     "Situation",
     "SituationName",
+    "Standing",
     "Tuned",
     "TunedBlend",
     "WeightedBlend",
@@ -44,12 +57,12 @@ __all__ = [
     "home_categories",
     "make_query",
     "notes",
+    "pool",
     "propose",
     "quota",
     "reasons",
     "score_all",
     "shorten",
-    "shortfall",
     "situation_of",
 ]
 

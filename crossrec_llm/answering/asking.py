@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crossrec_llm.answering.blend import SituationName
-from crossrec_llm.answering.diversity import quota
 from crossrec_llm.errors import QueryError
 from crossrec_llm.records import Filter, Query
 
@@ -42,6 +41,8 @@ class Ask:
                 f"cross_share {self.cross_share:g} has no meaning with cross {self.filter.cross!r}:"
                 " give one of the two"
             )
+        if self.cross_share is not None and self.filter.quota:
+            raise QueryError("cross_share and quota both split the list: give one of the two")
 
 
 def situation_of(query: Query, ask: Ask) -> SituationName:
@@ -49,20 +50,6 @@ def situation_of(query: Query, ask: Ask) -> SituationName:
     if query.kind != "user":
         return query.kind
     return "cross" if ask.filter.cross == "only" else "user"
-
-
-def shortfall(ask: Ask, found: int, cross: int, homes: int) -> str | None:
-    """Why the list is not what was asked for; None when it is."""
-    if found < ask.k:
-        return f"{found} of {ask.k}: no more items pass the filter"
-    if ask.cross_share is not None and homes and cross != quota(ask.k, ask.cross_share):
-        wanted = quota(ask.k, ask.cross_share)
-        side = "outside" if cross < wanted else "inside"
-        return (
-            f"{cross} instead of {wanted} of {ask.k} lie outside the home categories: "
-            f"no more items {side} them pass the filter"
-        )
-    return None
 
 
 def notes(

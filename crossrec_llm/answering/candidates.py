@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -79,6 +79,18 @@ def propose(
     flat = flat[flat >= 0]
     _, first = np.unique(flat, return_index=True)
     return np.sort(flat[np.sort(first)][:n_candidates])
+
+
+def pool(
+    query: Query,
+    masks: Iterable[np.ndarray],
+    sources: Sequence[Source],
+    n_candidates: int,
+    given: np.ndarray,
+) -> np.ndarray:
+    """Sorted distinct rows: those `given`, and what is proposed of each mask, as by `propose`."""
+    proposed = [propose(query, mask, sources, n_candidates) for mask in masks if mask.any()]
+    return np.unique(np.concatenate([given, *proposed]))
 
 
 def score_all(query: Query, rows: np.ndarray, signals: Sequence[Signal]) -> np.ndarray:

@@ -23,6 +23,7 @@ WORDS = {
     "trending": ("", "trending{}"),
     "asked": ("", "matches “{}”"),
     "popular": ("", "popular{}"),
+    "pinned": ("", "pinned by a rule"),
     "fill": ("", "fills the list: nothing in particular speaks for it"),
 }
 _OF_BEHAVIOUR = ("neighbours", "transitions", "graph")
@@ -36,6 +37,7 @@ def reasons(
     signals: Sequence[Signal],
     item_of: Callable[[int], Item],
     cold: np.ndarray,
+    pinned: np.ndarray,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row, strongest first.
 
@@ -50,13 +52,16 @@ def reasons(
     scores, parts : (n, s) float32, the signals' scores, and what each adds to the blend.
     item_of : row -> record.
     cold : (n,) bool, nobody took the row: what behaviour says of it was filled in by meaning.
+    pinned : (n,) bool, the row is there because a rule says so, whatever else speaks for it.
     """
     carried = [signal.carriers(query, rows) for signal in signals]
     out = []
     for i, row in enumerate(rows):
         shares: dict[tuple[str, int | None], float] = {}
+        if pinned[i]:
+            shares["pinned", None] = 1.0
         for s, signal in enumerate(signals):
-            if parts[i, s] > 0:
+            if parts[i, s] > 0 and not pinned[i]:
                 kind = "imputed" if cold[i] and signal.kind in _OF_BEHAVIOUR else signal.kind
                 for h, part in _split(carried[s][i], float(scores[i, s])):
                     key = (kind, h)

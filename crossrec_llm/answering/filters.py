@@ -56,6 +56,8 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
     if filter.since is not None:
         added = _known_values(catalogue.added, "date it was added")
         mask &= added >= np.float64(filter.since)  # type: ignore[arg-type]
+    if filter.added_within is not None:
+        mask &= catalogue.added_within(filter.added_within)
     if filter.brand:
         mask &= catalogue.brand_mask(filter.brand)
     if filter.available:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from crossrec_llm.errors import CrossrecError
-from crossrec_llm.records import Cross, Filter
+from crossrec_llm.records import BOOST, Cross, Filter
 from crossrec_llm.resources import default_index
 
 app = typer.Typer(
@@ -103,6 +103,58 @@ class Narrow:
     since: Annotated[
         str | None, typer.Option(help="Only items added on or after this date (2026-01-31).")
     ] = None
+    added_within: Annotated[
+        float | None,
+        typer.Option(help="Only items added within so many days of the one added last."),
+    ] = None
+    pin: Annotated[
+        list[str],
+        typer.Option(
+            help="This item id takes the first place, the next one the second; repeatable.",
+            show_default=False,
+        ),
+    ] = dataclasses.field(default_factory=list)
+    boost: Annotated[
+        list[str],
+        typer.Option(
+            metavar="TARGET[=STRENGTH]",
+            help="Bring forward an item id, “category:PATH”, “brand:NAME”, “fresh:DAYS” or “new”, "
+            f"by 0..1 (where not given {BOOST:g}); repeatable.",
+            show_default=False,
+        ),
+    ] = dataclasses.field(default_factory=list)
+    bury: Annotated[
+        list[str],
+        typer.Option(
+            metavar="TARGET",
+            help="Only where nothing else fits; what --boost takes; repeatable.",
+            show_default=False,
+        ),
+    ] = dataclasses.field(default_factory=list)
+    max_per_brand: Annotated[
+        int | None, typer.Option(help="At most so many items of one brand.")
+    ] = None
+    max_per_category: Annotated[
+        int | None, typer.Option(help="At most so many items of one category (its whole path).")
+    ] = None
+    quota: Annotated[
+        list[str],
+        typer.Option(
+            metavar="PATH=SHARE",
+            help="Exactly this share of the list lies under this path; repeatable.",
+            show_default=False,
+        ),
+    ] = dataclasses.field(default_factory=list)
+    new_share: Annotated[
+        float | None, typer.Option(help="Least share of the list that nobody took yet, 0..1.")
+    ] = None
+    calibration: Annotated[
+        float | None,
+        typer.Option(help="How much the list follows the categories of the history, 0..1."),
+    ] = None
+    no_standing: Annotated[
+        bool, typer.Option("--no-standing", help="Without the standing rules of the recipe.")
+    ] = False
     explain: Annotated[
         bool, typer.Option("--explain", help="Show every reason and signal, not only the first.")
     ] = False
@@ -119,6 +171,16 @@ class Narrow:
             exclude=tuple(self.exclude),
             include_seen=self.include_seen,
             since=self.since,
+            added_within=self.added_within,
+            pin=tuple(self.pin),
+            boost=[_with_number(text) for text in self.boost],
+            bury=tuple(self.bury),
+            max_per_brand=self.max_per_brand,
+            max_per_category=self.max_per_category,
+            quota=[_with_number(text) for text in self.quota],
+            new_share=self.new_share,
+            calibration=self.calibration,
+            standing=not self.no_standing,
         )
 
     def asking(self) -> dict[str, Any]:
@@ -129,6 +191,15 @@ class Narrow:
             "cross_share": self.cross_share,
             "diversity": self.diversity,
         }
+
+
+def _with_number(text: str) -> str | tuple[str, float]:
+    """A pair of NAME=0.3; a name that has no number after it, as it is."""
+    name, _, number = text.rpartition("=")
+    try:
+        return (name.strip(), float(number)) if name else text
+    except ValueError:
+        return text
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -70,9 +70,9 @@ def recommendations(
     for r in answer:
         name = Text(plain(r.title))
         name.append(f"  {r.item_id}", "dim")
-        for mark, on in (("across", r.cross), ("new", r.cold)):
-            if on:
-                name.append(f" [{mark}]", "magenta")
+        marks = [mark for mark, on in (("across", r.cross), ("new", r.cold)) if on]
+        for mark in (*marks, *map(plain, r.rules)):
+            name.append(f" [{mark}]", "magenta")
         reasons = [f"{x.share:4.0%} {plain(x.text)}" for x in r.reasons]
         why = Text("\n".join(reasons) if explain else plain(r.why))
         if explain:

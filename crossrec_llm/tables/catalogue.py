@@ -34,6 +34,7 @@ null when unknown; metadata is a JSON object of the other columns, values as tex
 
 _PART = "\x1f"  # joins the parts of a category path; control characters are cleaned out of them
 _BATCH = 65_536
+_DAY = 86_400
 
 
 class Catalogue:
@@ -160,6 +161,18 @@ class Catalogue:
         """(n,) float64 epoch seconds (UTC), NaN = unknown."""
         return _floats(self.table["added"])
 
+    def added_within(self, days: float) -> np.ndarray:
+        """(n,) bool: added within so many days of the item that was added last.
+
+        Raises
+        ------
+        QueryError : no item has a date.
+        """
+        if np.isnan(self.added).all():
+            raise QueryError("no item of this catalogue has a date it was added, so none can pass")
+        # Comparisons with NaN are False, so an item without a date is not recent.
+        return np.asarray(self.added >= np.nanmax(self.added) - days * _DAY)
+
     @cached_property
     def available(self) -> np.ndarray:
         """(n,) bool."""
@@ -197,6 +210,12 @@ class Catalogue:
     def no_category(self) -> int:
         """The code of items without a category; -1 where every item has one."""
         return self.top_names.index("") if "" in self.top_names else -1
+
+    @cached_property
+    def category_codes(self) -> np.ndarray:
+        """(n,) int32, the same for items with the same category path; -1 without a category."""
+        paths, codes = self._paths
+        return np.array([n if path else -1 for n, path in enumerate(paths)], np.int32)[codes]
 
     @cached_property
     def _folded_paths(self) -> list[tuple[str, ...]]:
@@ -237,6 +256,12 @@ class Catalogue:
         ]
         codes = encoded.indices.to_numpy(zero_copy_only=False)
         return place, np.array(folded, np.int32)[codes]
+
+    @cached_property
+    def brand_codes(self) -> np.ndarray:
+        """(n,) int32, the same for items of the same brand in any case; -1 without a brand."""
+        place, codes = self._brands
+        return np.where(codes == place.get("", -1), -1, codes).astype(np.int32)
 
     def brand_mask(self, brands: Sequence[str]) -> np.ndarray:
         """(n,) bool: items of any of the brands, compared without case.

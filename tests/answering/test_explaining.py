@@ -24,13 +24,13 @@ class Carrying:
         return self._carriers
 
 
-def why(parts, *signals, scores=None, cold=False):
+def why(parts, *signals, scores=None, cold=False, pinned=False):
     query = make_query("user", [0, 1], [1, 1])
     scores = np.array([scores or [1.0] * len(parts)], np.float32)
     parts = np.array([parts], np.float32)
     items = [TEA, CUP, POT]
-    rows, cold = np.array([2]), np.array([cold])
-    return reasons(query, rows, scores, parts, signals, items.__getitem__, cold)[0]
+    marks = np.array([cold]), np.array([pinned])
+    return reasons(query, np.array([2]), scores, parts, signals, items.__getitem__, *marks)[0]
 
 
 def test_shares_are_split_over_signals_and_history():
@@ -46,6 +46,11 @@ def test_shares_are_split_over_signals_and_history():
         ("popular", None),
     ]
     assert [r.share for r in found] == pytest.approx([0.5, 0.25, 0.25])
+
+
+def test_a_pinned_item_is_there_because_it_is_pinned():
+    (only,) = why([3.0], Carrying("text", [[1, 1]]), pinned=True)
+    assert (only.kind, only.share, only.text) == ("pinned", 1.0, "pinned by a rule")
 
 
 def test_signals_of_one_kind_are_one_reason():
