@@ -11,13 +11,17 @@ from typing import Any, get_args
 import numpy as np
 
 from crossrec_llm.answering import (
+    COMPANY_NOTES,
     Ask,
     Blend,
+    Company,
     PlannedSearch,
     SituationName,
     WeightedBlend,
+    alike,
     allowed_rows,
     arrange,
+    company_of,
     crosses,
     home_categories,
     make_query,
@@ -40,6 +44,7 @@ from crossrec_llm.records import (
     Reason,
     Recommendation,
     Recommendations,
+    SimilarMode,
 )
 from crossrec_llm.resources import default_index
 from crossrec_llm.signals import assemble
@@ -199,6 +204,7 @@ class Recommender:
         item_id: str,
         k: int = 10,
         *,
+        mode: SimilarMode = "both",
         filter: Filter = Filter(),
         cross_share: float | None = None,
         diversity: float | None = None,
@@ -206,13 +212,25 @@ class Recommender:
     ) -> Recommendations:
         """More like this item; its own top category is the home category.
 
+        Parameters
+        ----------
+        mode : "alike" asks what could be taken instead of it, by meaning; "together" what is
+            taken with it, by behaviour, without what reads nearly the same
+            (`answering.too_alike`); "both" mixes the two.
+
         Raises
         ------
         UnknownItem : not in the catalogue; similar ids are named.
+        QueryError : a value of the question makes no sense.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        query = make_query("similar", [self._row(item_id)], [1.0])
-        return self._answer(query, ask, {"item_id": str(item_id)})
+        if mode not in get_args(SimilarMode):
+            raise QueryError(f"mode must be both, alike or together, not {mode!r}")
+        row = self._row(item_id)
+        asked = {"item_id": str(item_id)} | ({"mode": mode} if mode != "both" else {})
+        company = company_of(self.generation.signals, row) if mode == "together" else "known"
+        query = make_query("similar", [row], [1.0], mode="alike" if company == "unknown" else mode)
+        return self._answer(query, ask, asked, company)
 
     def audience(self, item_id: str, k: int = 10) -> Audience:
         """Who would want this item: the users whose profile is nearest to it.
@@ -273,7 +291,9 @@ class Recommender:
 
     # -- the one path of every answer -------------------------------------------------------------
 
-    def _answer(self, query: Query, ask: Ask, asked: dict[str, Any]) -> Recommendations:
+    def _answer(
+        self, query: Query, ask: Ask, asked: dict[str, Any], company: Company = "known"
+    ) -> Recommendations:
         situation = situation_of(query, ask)
         allowed = allowed_rows(self.catalogue, ask.filter, query)
         home = home_categories(self.catalogue, query)
@@ -299,7 +319,8 @@ class Recommender:
         item_of = cache(self.catalogue.item)
         why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
-            why = reasons(query, found, scores, parts, signals, item_of, cold)
+            untaken = company == "imputed"
+            why = reasons(query, found, scores, parts, signals, item_of, cold, untaken)
         items = tuple(
             Recommendation(
                 rank=at + 1,
@@ -328,8 +349,11 @@ class Recommender:
             },
             items=items,
             receipt=self.receipt,
-            shortfall=shortfall(ask, len(items), int(cross.sum()), len(home)),
-            notes=notes(
+            shortfall=shortfall(
+                ask, len(items), int(cross.sum()), len(home), together=query.mode == "together"
+            ),
+            notes=COMPANY_NOTES[company]
+            + notes(
                 query,
                 ask,
                 len(home),
@@ -350,9 +374,13 @@ class Recommender:
         n = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
         proposing = [self.signals[name] for name in sources if name in self.signals]
         if ask.cross_share is None or not outside.any():
-            return propose(query, allowed, proposing, n)
-        sides = (allowed & outside, allowed & ~outside)
-        return np.sort(np.concatenate([propose(query, side, proposing, n) for side in sides]))
+            sides = [allowed]
+        else:
+            sides = [allowed & outside, allowed & ~outside]
+        rows = np.sort(np.concatenate([propose(query, side, proposing, n) for side in sides]))
+        if query.mode != "together":
+            return rows
+        return rows[~alike(query, rows, self.generation.raw, self.recipe.answering.too_alike)]
 
     def _ranking(self, query: Query, situation: SituationName) -> tuple[Blend, Sequence[str]]:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""

@@ -18,6 +18,9 @@ CATEGORY_SEPARATOR = " > "
 
 Cross = Literal["any", "only", "none"]
 
+SimilarMode = Literal["both", "alike", "together"]
+"""What "similar" means: a mix of both, what could be taken instead, or what is taken with it."""
+
 STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
 """How pydantic checks an Options dataclass: no unknown setting, no number that is none."""
 
@@ -137,6 +140,7 @@ class Query:
     disliked : (d,) int64 rows.
     text : the free text as typed, None without one.
     text_vector : (dim,) float32 raw unit vector of it.
+    mode : of a "similar" query.
     """
 
     kind: Literal["user", "like", "similar"]
@@ -145,6 +149,7 @@ class Query:
     disliked: np.ndarray
     text: str | None = None
     text_vector: np.ndarray | None = None
+    mode: SimilarMode = "both"
 
 
 @dataclass(frozen=True, slots=True)

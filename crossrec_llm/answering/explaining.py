@@ -17,6 +17,8 @@ WORDS = {
     "neighbours": ("people who took “{}” also took it", ""),
     "transitions": ("people who took “{}” took it soon after", ""),
     "imputed": ("people who took “{}” took what reads like it", ""),
+    "stand_in": ("goes with what reads like “{}”", ""),
+    "category": ("of the same kind as “{}”", ""),
     "graph": ("goes with “{}” in what people take and in how it reads", ""),
     "taste": ("of a taste with “{}”", ""),
     "transport": ("reads like “{}”, or like what people took with it", ""),
@@ -36,6 +38,7 @@ def reasons(
     signals: Sequence[Signal],
     item_of: Callable[[int], Item],
     cold: np.ndarray,
+    untaken: bool = False,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row, strongest first.
 
@@ -50,6 +53,7 @@ def reasons(
     scores, parts : (n, s) float32, the signals' scores, and what each adds to the blend.
     item_of : row -> record.
     cold : (n,) bool, nobody took the row: what behaviour says of it was filled in by meaning.
+    untaken : whether the same holds for the history.
     """
     carried = [signal.carriers(query, rows) for signal in signals]
     out = []
@@ -57,7 +61,9 @@ def reasons(
         shares: dict[tuple[str, int | None], float] = {}
         for s, signal in enumerate(signals):
             if parts[i, s] > 0:
-                kind = "imputed" if cold[i] and signal.kind in _OF_BEHAVIOUR else signal.kind
+                kind = signal.kind
+                if kind in _OF_BEHAVIOUR and (untaken or cold[i]):
+                    kind = "stand_in" if untaken else "imputed"
                 for h, part in _split(carried[s][i], float(scores[i, s])):
                     key = (kind, h)
                     shares[key] = shares.get(key, 0) + float(parts[i, s]) * part
