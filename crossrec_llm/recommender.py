@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import RLock
@@ -49,7 +50,7 @@ from crossrec_llm.records import (
 from crossrec_llm.resources import default_index
 from crossrec_llm.signals import assemble
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
-from crossrec_llm.tables import Histories
+from crossrec_llm.tables import Histories, history_digest
 
 _POPULAR = WeightedBlend({"popularity": 1.0})
 
@@ -132,8 +133,9 @@ class Recommender:
         QueryError, UnknownItem : a value of the question makes no sense.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        query = make_query("user", *self._history(user_id))
-        return self._answer(query, ask, {"user_id": str(user_id)})
+        rows, weights, digest = self._history(user_id)
+        query = make_query("user", rows, weights)
+        return self._answer(query, ask, {"user_id": str(user_id)}, history=digest)
 
     def for_history(
         self,
@@ -184,7 +186,7 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
-        rows, weights = ((), ()) if user is None else self._history(user)
+        rows, weights, digest = ((), (), None) if user is None else self._history(user)
         read = self.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
@@ -197,7 +199,7 @@ class Recommender:
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
         asked |= {"read_as": read} if read != text else {}
-        return self._answer(query, ask, asked)
+        return self._answer(query, ask, asked, history=digest)
 
     def similar(
         self,
@@ -230,7 +232,7 @@ class Recommender:
         asked = {"item_id": str(item_id)} | ({"mode": mode} if mode != "both" else {})
         company = company_of(self.generation.signals, row) if mode == "together" else "known"
         query = make_query("similar", [row], [1.0], mode="alike" if company == "unknown" else mode)
-        return self._answer(query, ask, asked, company)
+        return self._answer(query, ask, asked, company=company)
 
     def audience(self, item_id: str, k: int = 10) -> Audience:
         """Who would want this item: the users whose profile is nearest to it.
@@ -292,7 +294,13 @@ class Recommender:
     # -- the one path of every answer -------------------------------------------------------------
 
     def _answer(
-        self, query: Query, ask: Ask, asked: dict[str, Any], company: Company = "known"
+        self,
+        query: Query,
+        ask: Ask,
+        asked: dict[str, Any],
+        *,
+        history: str | None = None,
+        company: Company = "known",
     ) -> Recommendations:
         situation = situation_of(query, ask)
         allowed = allowed_rows(self.catalogue, ask.filter, query)
@@ -348,7 +356,7 @@ class Recommender:
                 "diversity": diversity,
             },
             items=items,
-            receipt=self.receipt,
+            receipt=replace(self.receipt, history=history),
             shortfall=shortfall(
                 ask, len(items), int(cross.sum()), len(home), together=query.mode == "together"
             ),
@@ -401,20 +409,20 @@ class Recommender:
         """The row of an id; a number is taken for the text that files have it as."""
         return self.catalogue.row(str(item_id))
 
-    def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and weights of a person's history, oldest first."""
-        histories = Histories.from_events(
-            self.ledger.events_of(str(user_id)), self.catalogue, self.generation.histories
-        )
+    def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray, str]:
+        """Rows and weights of a person's history, oldest first, and the digest of a receipt."""
+        events = self.ledger.events_of(str(user_id))
+        histories = Histories.from_events(events, self.catalogue, self.generation.histories)
+        digest = history_digest(events)
         if not len(histories):
-            return np.empty(0, np.int64), np.empty(0, np.float32)
+            return np.empty(0, np.int64), np.empty(0, np.float32), digest
         rows, weights, _ = histories.history(0)
-        return rows, weights
+        return rows, weights, digest
 
     def _nearest_of(self, user_id: str, row: int) -> Item | None:
         """The history item that lies nearest to an item; None for who has left since the build."""
         try:
-            history = make_query("user", *self._history(user_id)).history
+            history = make_query("user", *self._history(user_id)[:2]).history
         except UnknownUser:
             return None
         if not len(history):

@@ -216,12 +216,19 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What made an answer: enough to ask it again and to compare two answers."""
+    """What made an answer: enough to ask it again and to compare two answers.
+
+    `history` is a digest of the person's events at that moment; None where no person was named.
+    """
 
     generation: str
     recipe: str
     blend: str
     version: str
+    history: str | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -258,7 +265,7 @@ class Recommendations(Sequence[Recommendation]):
             "items": self.to_dicts(),
             "shortfall": self.shortfall,
             "notes": list(self.notes),
-            "receipt": asdict(self.receipt),
+            "receipt": self.receipt.to_dict(),
         }
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -352,7 +359,7 @@ class Audience(Sequence[AudienceMember]):
             "query": {"kind": "audience", "item_id": self.item.item_id, "title": self.item.title},
             "users": self.to_dicts(),
             "shortfall": self.shortfall,
-            "receipt": asdict(self.receipt),
+            "receipt": self.receipt.to_dict(),
         }
 
 

@@ -50,7 +50,7 @@ def test_user_json_is_one_document_with_the_promised_shape(crossrec):
     assert sum(item["cross"] for item in answer["items"]) == 2
     assert answer["query"]["user_id"] == "u1"
     assert answer["shortfall"] is None
-    assert set(answer["receipt"]) == {"generation", "recipe", "blend", "version"}
+    assert set(answer["receipt"]) == {"generation", "recipe", "blend", "version", "history"}
 
 
 def test_filters_reach_the_answer(crossrec):
