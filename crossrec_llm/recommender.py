@@ -48,7 +48,7 @@ from crossrec_llm.records import (
     SimilarMode,
 )
 from crossrec_llm.resources import default_index
-from crossrec_llm.signals import assemble
+from crossrec_llm.signals import assemble, rather_before
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
 from crossrec_llm.tables import Histories, history_digest
 
@@ -327,8 +327,10 @@ class Recommender:
         item_of = cache(self.catalogue.item)
         why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
-            untaken = company == "imputed"
-            why = reasons(query, found, scores, parts, signals, item_of, cold, untaken)
+            untaken, before = company == "imputed", self._before(query, found)
+            why = reasons(
+                query, found, scores, parts, signals, item_of, cold, untaken=untaken, before=before
+            )
         items = tuple(
             Recommendation(
                 rank=at + 1,
@@ -395,6 +397,14 @@ class Recommender:
         if query.kind == "user" and not len(query.history):
             return _POPULAR, _POPULAR.names
         return self._blends[situation], self.generation.situation(situation).sources
+
+    def _before(self, query: Query, rows: np.ndarray) -> np.ndarray | None:
+        """Which of `rows` people took before the asked item, where that is asked."""
+        fitted, options = self.generation.signals, self.recipe.signals.transitions
+        if query.mode != "together" or "transitions" not in fitted.matrices:
+            return None
+        matrix, people = fitted.matrices["transitions"], fitted.popularity.people
+        return rather_before(matrix, people, options.shrink, query.history, rows)
 
     def _planned(self, collection: CollectionName, vectors: np.ndarray) -> Search:
         if self.generation.stored is None:

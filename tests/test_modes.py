@@ -41,6 +41,13 @@ def test_what_comes_after_goes_before_what_came_first(recommender):
     assert {"i0", "i2"} <= set(back)  # against the order counts too
 
 
+def test_reasons_tell_what_came_after_from_what_came_first(recommender):
+    why = {r.item_id: r.reasons for r in recommender.similar("i0", k=5, mode="together")}
+    words = {i: {x.text for x in reasons if x.kind == "transitions"} for i, reasons in why.items()}
+    assert words["i1"] == {"people who took “i0” took it soon after (A → B)"}
+    assert words["i2"] == {"people who took “i0” took it soon before"}
+
+
 def test_together_is_by_behaviour_and_says_so(recommender):
     first = recommender.similar("i0", k=1, mode="together")[0]
     assert first.item_id == "i1"

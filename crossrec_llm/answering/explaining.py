@@ -16,6 +16,7 @@ WORDS = {
     "text": ("reads like “{}”", "far from what was disliked"),
     "neighbours": ("people who took “{}” also took it", ""),
     "transitions": ("people who took “{}” took it soon after", ""),
+    "transitions before": ("people who took “{}” took it soon before", ""),
     "imputed": ("people who took “{}” took what reads like it", ""),
     "stand_in": ("goes with what reads like “{}”", ""),
     "category": ("of the same kind as “{}”", ""),
@@ -38,7 +39,9 @@ def reasons(
     signals: Sequence[Signal],
     item_of: Callable[[int], Item],
     cold: np.ndarray,
+    *,
     untaken: bool = False,
+    before: np.ndarray | None = None,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row, strongest first.
 
@@ -54,6 +57,8 @@ def reasons(
     item_of : row -> record.
     cold : (n,) bool, nobody took the row: what behaviour says of it was filled in by meaning.
     untaken : whether the same holds for the history.
+    before : (n, h) bool, whether people took the row rather before the history item; None where
+        that is not told apart.
     """
     carried = [signal.carriers(query, rows) for signal in signals]
     out = []
@@ -75,7 +80,10 @@ def reasons(
         found = []
         for (kind, h), share in top:
             because = None if h is None else item_of(int(query.history[h]))
-            words = sentence(kind, item, because, query.text)
+            said = kind
+            if kind == "transitions" and before is not None and h is not None and before[i, h]:
+                said = "transitions before"
+            words = sentence(said, item, because, query.text)
             found.append(Reason(kind, share / total, words, because.item_id if because else None))
         out.append(tuple(found))
     return out

@@ -151,7 +151,7 @@ def replayed(found: Replay) -> None:
     if not (found.reproduced or found.causes):
         say(
             f"  generation {receipt.generation}, recipe, blend, version and history are the same: "
-            "the file was changed, or this machine computes otherwise"
+            "the file or the code was changed, or this machine computes otherwise"
         )
     if not found.comparison.same:
         comparison(found.comparison)

@@ -35,7 +35,7 @@ from crossrec_llm.signals.text import (
     Text,
     TextOptions,
 )
-from crossrec_llm.signals.transitions import TransitionsOptions, fit_transitions
+from crossrec_llm.signals.transitions import TransitionsOptions, fit_transitions, rather_before
 from crossrec_llm.signals.transport import Transport, TransportOptions
 from crossrec_llm.store import Search
 from crossrec_llm.tables import Catalogue, Histories
@@ -76,6 +76,7 @@ __all__ = [
     "fit_neighbours",
     "fit_transitions",
     "impute",
+    "rather_before",
     "read_left_out",
     "spread",
 ]
