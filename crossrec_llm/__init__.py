@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from crossrec_llm.builder import BuildReport, build
+    from crossrec_llm.comparing import Comparison, Replay, compare, read_answer, replay
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
@@ -25,6 +26,7 @@ __all__ = [
     "Audience",
     "AudienceMember",
     "BuildReport",
+    "Comparison",
     "CrossrecError",
     "Filter",
     "Item",
@@ -33,12 +35,21 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Recommender",
+    "Replay",
     "build",
+    "compare",
+    "read_answer",
+    "replay",
 ]
 
 _HOMES = {
     "BuildReport": "builder",
     "build": "builder",
+    "Comparison": "comparing",
+    "Replay": "comparing",
+    "compare": "comparing",
+    "read_answer": "comparing",
+    "replay": "comparing",
     "CrossrecError": "errors",
     "Recipe": "recipe",
     "Recommender": "recommender",

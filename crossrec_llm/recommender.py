@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from threading import RLock
@@ -11,14 +12,18 @@ from typing import Any, get_args
 import numpy as np
 
 from crossrec_llm.answering import (
+    COMPANY_NOTES,
     Ask,
     Blend,
+    Company,
     PlannedSearch,
     Rules,
     SituationName,
     Standing,
     WeightedBlend,
+    alike,
     arrange,
+    company_of,
     make_query,
     notes,
     pool,
@@ -38,11 +43,12 @@ from crossrec_llm.records import (
     Reason,
     Recommendation,
     Recommendations,
+    SimilarMode,
 )
 from crossrec_llm.resources import default_index
-from crossrec_llm.signals import assemble
+from crossrec_llm.signals import assemble, rather_before
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
-from crossrec_llm.tables import Histories
+from crossrec_llm.tables import Histories, history_digest
 
 _POPULAR = WeightedBlend({"popularity": 1.0})
 
@@ -128,8 +134,9 @@ class Recommender:
         QueryError, UnknownItem : a value of the question makes no sense.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        query = make_query("user", *self._history(user_id))
-        return self._answer(query, ask, {"user_id": str(user_id)})
+        rows, weights, digest = self._history(user_id)
+        query = make_query("user", rows, weights)
+        return self._answer(query, ask, {"user_id": str(user_id)}, history=digest)
 
     def for_history(
         self,
@@ -180,7 +187,7 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
-        rows, weights = ((), ()) if user is None else self._history(user)
+        rows, weights, digest = ((), (), None) if user is None else self._history(user)
         read = self.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
@@ -193,13 +200,14 @@ class Recommender:
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
         asked |= {"read_as": read} if read != text else {}
-        return self._answer(query, ask, asked)
+        return self._answer(query, ask, asked, history=digest)
 
     def similar(
         self,
         item_id: str,
         k: int = 10,
         *,
+        mode: SimilarMode = "both",
         filter: Filter = Filter(),
         cross_share: float | None = None,
         diversity: float | None = None,
@@ -207,13 +215,25 @@ class Recommender:
     ) -> Recommendations:
         """More like this item; its own top category is the home category.
 
+        Parameters
+        ----------
+        mode : "alike" asks what could be taken instead of it, by meaning; "together" what is
+            taken with it, by behaviour, without what reads nearly the same
+            (`answering.too_alike`); "both" mixes the two.
+
         Raises
         ------
         UnknownItem : not in the catalogue; similar ids are named.
+        QueryError : a value of the question makes no sense.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        query = make_query("similar", [self._row(item_id)], [1.0])
-        return self._answer(query, ask, {"item_id": str(item_id)})
+        if mode not in get_args(SimilarMode):
+            raise QueryError(f"mode must be both, alike or together, not {mode!r}")
+        row = self._row(item_id)
+        asked = {"item_id": str(item_id)} | ({"mode": mode} if mode != "both" else {})
+        company = company_of(self.generation.signals, row) if mode == "together" else "known"
+        query = make_query("similar", [row], [1.0], mode="alike" if company == "unknown" else mode)
+        return self._answer(query, ask, asked, company=company)
 
     def audience(self, item_id: str, k: int = 10) -> Audience:
         """Who would want this item: the users whose profile is nearest to it.
@@ -274,9 +294,19 @@ class Recommender:
 
     # -- the one path of every answer -------------------------------------------------------------
 
-    def _answer(self, query: Query, ask: Ask, asked: dict[str, Any]) -> Recommendations:
+    def _answer(
+        self,
+        query: Query,
+        ask: Ask,
+        asked: dict[str, Any],
+        *,
+        history: str | None = None,
+        company: Company = "known",
+    ) -> Recommendations:
         cold = self.generation.signals.popularity.cold
-        rules = Rules.of(self.catalogue, query, ask, self._standing, cold)
+        rules = Rules.of(
+            self.catalogue, query, ask, self._standing, cold, too_alike=self._too_alike(query)
+        )
         blend, sources = self._ranking(query, situation_of(query, ask))
         proposing = [self.signals[name] for name in sources if name in self.signals]
         signals = [self.signals[name] for name in blend.names]
@@ -302,8 +332,18 @@ class Recommender:
         item_of = cache(self.catalogue.item)
         why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
-            pinned = np.isin(found, rules.pinned)
-            why = reasons(query, found, scores, parts, signals, item_of, cold, pinned)
+            why = reasons(
+                query,
+                found,
+                scores,
+                parts,
+                signals,
+                item_of,
+                cold,
+                np.isin(found, rules.pinned),
+                untaken=company == "imputed",
+                before=self._before(query, found),
+            )
         acted = rules.acted(found, arranged)
         standing = rules.standing.filter.set_fields()
         items = tuple(
@@ -335,9 +375,10 @@ class Recommender:
                 **({"standing": standing} if standing else {}),
             },
             items=items,
-            receipt=self.receipt,
+            receipt=replace(self.receipt, history=history),
             shortfall=rules.shortfall(found),
             notes=(
+                *COMPANY_NOTES[company],
                 *notes(
                     query,
                     ask,
@@ -349,11 +390,25 @@ class Recommender:
             ),
         )
 
+    def _too_alike(self, query: Query) -> np.ndarray | None:
+        """(n_items,) bool, what reads too much like the asked item to go together with it."""
+        if query.mode != "together":
+            return None
+        return alike(query, self.generation.raw, self.recipe.answering.too_alike)
+
     def _ranking(self, query: Query, situation: SituationName) -> tuple[Blend, Sequence[str]]:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""
         if query.kind == "user" and not len(query.history):
             return _POPULAR, _POPULAR.names
         return self._blends[situation], self.generation.situation(situation).sources
+
+    def _before(self, query: Query, rows: np.ndarray) -> np.ndarray | None:
+        """Which of `rows` people took before the asked item, where that is asked."""
+        fitted, options = self.generation.signals, self.recipe.signals.transitions
+        if query.mode != "together" or "transitions" not in fitted.matrices:
+            return None
+        matrix, people = fitted.matrices["transitions"], fitted.popularity.people
+        return rather_before(matrix, people, options.shrink, query.history, rows)
 
     def _planned(self, collection: CollectionName, vectors: np.ndarray) -> Search:
         if self.generation.stored is None:
@@ -368,20 +423,20 @@ class Recommender:
         """The row of an id; a number is taken for the text that files have it as."""
         return self.catalogue.row(str(item_id))
 
-    def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and weights of a person's history, oldest first."""
-        histories = Histories.from_events(
-            self.ledger.events_of(str(user_id)), self.catalogue, self.generation.histories
-        )
+    def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray, str]:
+        """Rows and weights of a person's history, oldest first, and the digest of a receipt."""
+        events = self.ledger.events_of(str(user_id))
+        histories = Histories.from_events(events, self.catalogue, self.generation.histories)
+        digest = history_digest(events)
         if not len(histories):
-            return np.empty(0, np.int64), np.empty(0, np.float32)
+            return np.empty(0, np.int64), np.empty(0, np.float32), digest
         rows, weights, _ = histories.history(0)
-        return rows, weights
+        return rows, weights, digest
 
     def _nearest_of(self, user_id: str, row: int) -> Item | None:
         """The history item that lies nearest to an item; None for who has left since the build."""
         try:
-            history = make_query("user", *self._history(user_id)).history
+            history = make_query("user", *self._history(user_id)[:2]).history
         except UnknownUser:
             return None
         if not len(history):

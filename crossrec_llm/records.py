@@ -21,6 +21,9 @@ Cross = Literal["any", "only", "none"]
 # A mapping from names to numbers, pairs, or names alone; a filter keeps it as a tuple of pairs.
 Weighted = Any
 
+SimilarMode = Literal["both", "alike", "together"]
+"""What "similar" means: a mix of both, what could be taken instead, or what is taken with it."""
+
 STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
 """How pydantic checks an Options dataclass: no unknown setting, no number that is none."""
 
@@ -219,6 +222,7 @@ class Query:
     disliked : (d,) int64 rows.
     text : the free text as typed, None without one.
     text_vector : (dim,) float32 raw unit vector of it.
+    mode : of a "similar" query.
     """
 
     kind: Literal["user", "like", "similar"]
@@ -227,6 +231,7 @@ class Query:
     disliked: np.ndarray
     text: str | None = None
     text_vector: np.ndarray | None = None
+    mode: SimilarMode = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,12 +304,19 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What made an answer: enough to ask it again and to compare two answers."""
+    """What made an answer: enough to ask it again and to compare two answers.
+
+    `history` is a digest of the person's events at that moment; None where no person was named.
+    """
 
     generation: str
     recipe: str
     blend: str
     version: str
+    history: str | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -341,7 +353,7 @@ class Recommendations(Sequence[Recommendation]):
             "items": self.to_dicts(),
             "shortfall": self.shortfall,
             "notes": list(self.notes),
-            "receipt": asdict(self.receipt),
+            "receipt": self.receipt.to_dict(),
         }
 
     def to_dicts(self) -> list[dict[str, Any]]:
@@ -435,7 +447,7 @@ class Audience(Sequence[AudienceMember]):
             "query": {"kind": "audience", "item_id": self.item.item_id, "title": self.item.title},
             "users": self.to_dicts(),
             "shortfall": self.shortfall,
-            "receipt": asdict(self.receipt),
+            "receipt": self.receipt.to_dict(),
         }
 
 

@@ -8,7 +8,14 @@ from typing import Annotated, Any, ClassVar
 from annotated_types import Ge, Le
 
 from crossrec_llm.answering.arranging import Arranged, Demands, arrange, quota
-from crossrec_llm.answering.asking import Ask, notes, situation_of
+from crossrec_llm.answering.asking import (
+    COMPANY_NOTES,
+    Ask,
+    Company,
+    company_of,
+    notes,
+    situation_of,
+)
 from crossrec_llm.answering.blend import (
     Blend,
     BlendOptions,
@@ -24,7 +31,7 @@ from crossrec_llm.answering.candidates import (
     score_all,
 )
 from crossrec_llm.answering.explaining import reasons, shorten
-from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
+from crossrec_llm.answering.filters import alike, allowed_rows, crosses, home_categories
 from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.profile import make_query
 from crossrec_llm.answering.rules import Rules
@@ -33,11 +40,13 @@ from crossrec_llm.answering.tuned import Tuned, TunedBlend
 from crossrec_llm.records import STRICT
 
 __all__ = [
+    "COMPANY_NOTES",
     "AnsweringOptions",
     "Arranged",
     "Ask",
     "Blend",
     "BlendOptions",
+    "Company",
     "Demands",
     "LearnedBlend",
     "PlannedSearch",
@@ -50,8 +59,10 @@ __all__ = [
     "Tuned",
     "TunedBlend",
     "WeightedBlend",
+    "alike",
     "allowed_rows",
     "arrange",
+    "company_of",
     "crosses",
     "features",
     "home_categories",
@@ -73,8 +84,12 @@ class AnsweringOptions:
 
     n_candidates : size of the pool that is ranked.
     diversity : 0 (relevance only) to 1.
+    too_alike : with mode `together`, what reads this much like the asked item is left out: the
+        cosine of the texts as encoded. Such items are copies, other sizes, substitutes; 1 leaves
+        out next to nothing.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     n_candidates: Annotated[int, Ge(1)] = 500
     diversity: Annotated[float, Ge(0), Le(1)] = 0.0
+    too_alike: Annotated[float, Ge(0), Le(1)] = 0.75

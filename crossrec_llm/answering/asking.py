@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import QueryError
 from crossrec_llm.records import Filter, Query
+from crossrec_llm.signals import FittedSignals
+
+Company = Literal["known", "imputed", "unknown"]
+"""Whether it is known what an item is taken with: from people who took it; nobody took it, and it
+was filled in from items that read like it; or not at all."""
+
+COMPANY_NOTES: Mapping[Company, tuple[str, ...]] = {
+    "known": (),
+    "imputed": ("nobody took this item yet: these go with the items that read most like it",),
+    "unknown": (
+        "nobody took this item together with another: what goes with it is not known, "
+        "these are alike",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -47,9 +63,19 @@ class Ask:
 
 def situation_of(query: Query, ask: Ask) -> SituationName:
     """Which blend a question is answered by."""
+    if query.kind == "similar" and query.mode != "both":
+        return query.mode
     if query.kind != "user":
         return query.kind
     return "cross" if ask.filter.cross == "only" else "user"
+
+
+def company_of(fitted: FittedSignals, row: int) -> Company:
+    """How much is known of what the item of a row is taken with."""
+    beside = [fitted.matrices.get(name) for name in ("neighbours", "transitions")]
+    if not any(m is not None and m.indptr[row + 1] > m.indptr[row] for m in beside):
+        return "unknown"
+    return "imputed" if fitted.popularity.cold[row] else "known"
 
 
 def notes(

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le, MinLen
 
 from crossrec_llm.records import STRICT, Query
 
-SituationName = Literal["user", "cross", "like", "similar"]
+SituationName = Literal["user", "cross", "like", "similar", "alike", "together"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class BlendOptions:
     user : for a person, in all categories or the home categories.
     cross : for a person, outside the home categories only.
     like : for a text; the text alone proposes, a person or examples only bend its order.
-    similar : for an item.
+    similar : for an item, both what is like it and what the same people took.
+    alike : for an item, with mode `alike`: what could be taken instead of it.
+    together : for an item, with mode `together`: what is taken with it, after it above all. The
+        graph fills the list where few people took both.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -86,6 +89,15 @@ class BlendOptions:
     )
     similar: Situation = field(
         default_factory=lambda: Situation({"text": 1.0, "neighbours": 0.5}, ("text", "neighbours"))
+    )
+    alike: Situation = field(
+        default_factory=lambda: Situation({"text": 1.0, "category": 0.5}, ("text",))
+    )
+    together: Situation = field(
+        default_factory=lambda: Situation(
+            {"transitions": 1.0, "neighbours": 0.5, "graph": 0.25},
+            ("transitions", "neighbours", "graph"),
+        )
     )
 
     def sets(self, name: SituationName) -> bool:

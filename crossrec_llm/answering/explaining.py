@@ -16,7 +16,10 @@ WORDS = {
     "text": ("reads like “{}”", "far from what was disliked"),
     "neighbours": ("people who took “{}” also took it", ""),
     "transitions": ("people who took “{}” took it soon after", ""),
+    "transitions before": ("people who took “{}” took it soon before", ""),
     "imputed": ("people who took “{}” took what reads like it", ""),
+    "stand_in": ("goes with what reads like “{}”", ""),
+    "category": ("of the same kind as “{}”", ""),
     "graph": ("goes with “{}” in what people take and in how it reads", ""),
     "taste": ("of a taste with “{}”", ""),
     "transport": ("reads like “{}”, or like what people took with it", ""),
@@ -38,6 +41,9 @@ def reasons(
     item_of: Callable[[int], Item],
     cold: np.ndarray,
     pinned: np.ndarray,
+    *,
+    untaken: bool = False,
+    before: np.ndarray | None = None,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row, strongest first.
 
@@ -53,6 +59,9 @@ def reasons(
     item_of : row -> record.
     cold : (n,) bool, nobody took the row: what behaviour says of it was filled in by meaning.
     pinned : (n,) bool, the row is there because a rule says so, whatever else speaks for it.
+    untaken : whether the same holds for the history.
+    before : (n, h) bool, whether people took the row rather before the history item; None where
+        that is not told apart.
     """
     carried = [signal.carriers(query, rows) for signal in signals]
     out = []
@@ -62,7 +71,9 @@ def reasons(
             shares["pinned", None] = 1.0
         for s, signal in enumerate(signals):
             if parts[i, s] > 0 and not pinned[i]:
-                kind = "imputed" if cold[i] and signal.kind in _OF_BEHAVIOUR else signal.kind
+                kind = signal.kind
+                if kind in _OF_BEHAVIOUR and (untaken or cold[i]):
+                    kind = "stand_in" if untaken else "imputed"
                 for h, part in _split(carried[s][i], float(scores[i, s])):
                     key = (kind, h)
                     shares[key] = shares.get(key, 0) + float(parts[i, s]) * part
@@ -74,7 +85,10 @@ def reasons(
         found = []
         for (kind, h), share in top:
             because = None if h is None else item_of(int(query.history[h]))
-            words = sentence(kind, item, because, query.text)
+            said = kind
+            if kind == "transitions" and before is not None and h is not None and before[i, h]:
+                said = "transitions before"
+            words = sentence(said, item, because, query.text)
             found.append(Reason(kind, share / total, words, because.item_id if because else None))
         out.append(tuple(found))
     return out

@@ -73,6 +73,17 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
     return mask
 
 
+def alike(query: Query, raw: np.ndarray, least: float) -> np.ndarray:
+    """(n_items,) bool: which items read nearly as an item of the history does.
+
+    Parameters
+    ----------
+    raw : (n_items, dim) float32 unit rows as encoded.
+    least : the cosine from which on they do.
+    """
+    return np.asarray((raw @ raw[query.history].T >= least).any(axis=1))
+
+
 def _known_values(values: np.ndarray, what: str) -> np.ndarray:
     """The same values, refused where no item has one."""
     if np.isnan(values).all():

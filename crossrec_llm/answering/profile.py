@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from crossrec_llm.records import Query
+from crossrec_llm.records import Query, SimilarMode
 
 
 def make_query(
@@ -19,6 +19,7 @@ def make_query(
     disliked: Sequence[int] = (),
     text: str | None = None,
     text_vector: np.ndarray | None = None,
+    mode: SimilarMode = "both",
 ) -> Query:
     """A query from a history and examples.
 
@@ -29,6 +30,7 @@ def make_query(
     liked : rows that count as the newest items of the history, at its largest weight.
     disliked : rows to move away from; they win over the history and over `liked`.
     text : the free text as typed; `text_vector`, (dim,) float32, is its raw vector.
+    mode : of a "similar" query.
     """
     rows = np.asarray(rows, np.int64)
     weights = np.asarray(weights, np.float32)
@@ -46,4 +48,5 @@ def make_query(
         disliked=away,
         text=text,
         text_vector=text_vector,
+        mode=mode,
     )

@@ -51,17 +51,30 @@ class Rules:
 
     @classmethod
     def of(
-        cls, catalogue: Catalogue, query: Query, ask: Ask, standing: Standing, cold: np.ndarray
+        cls,
+        catalogue: Catalogue,
+        query: Query,
+        ask: Ask,
+        standing: Standing,
+        cold: np.ndarray,
+        *,
+        too_alike: np.ndarray | None = None,
     ) -> Rules:
-        """The rules of a question and those of the recipe, unless the question wants none."""
+        """The rules of a question and those of the recipe, unless the question wants none.
+
+        `too_alike`: (n_items,) bool, what must not come either; None = nothing.
+        """
         standing = standing if ask.filter.standing else Standing()
         filter = standing.joined(ask)
         home = home_categories(catalogue, query)
+        allowed = allowed_rows(catalogue, filter, query)
+        if too_alike is not None:
+            allowed &= ~too_alike
         return cls(
             catalogue=catalogue,
             query=query,
             asked=dataclasses.replace(ask, filter=filter),
-            allowed=allowed_rows(catalogue, filter, query),
+            allowed=allowed,
             outside=crosses(catalogue, home),
             home=home,
             cold=cold,
@@ -222,7 +235,11 @@ class Rules:
         with_caps = ", ".join(
             f"at most {cap.most} per {cap.name.removeprefix('max_per_')}" for cap in self._caps
         )
-        passing = "pass the filter" + (f" with {with_caps}" if with_caps else "")
+        passing = "pass the filter"
+        if self.query.mode == "together":
+            passing += " and read differently enough to go with it"
+        if with_caps:
+            passing += f" with {with_caps}"
         said = []
         if len(found) < k:
             said.append(f"{len(found)} of {k}: no more items {passing}")

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import logging
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from crossrec_llm.errors import CrossrecError
+from crossrec_llm.errors import CrossrecError, QueryError
 from crossrec_llm.records import BOOST, Cross, Filter
 from crossrec_llm.resources import default_index
 
@@ -200,6 +201,37 @@ def _with_number(text: str) -> str | tuple[str, float]:
         return (name.strip(), float(number)) if name else text
     except ValueError:
         return text
+
+
+def narrowed(base: Narrow, words: str, name: str) -> Narrow:
+    """`base` with the options of `user` that are written in `words` put in their place.
+
+    Parameters
+    ----------
+    name : of the option that `words` is the value of, for messages.
+
+    Raises
+    ------
+    QueryError : it is not options of this kind.
+    """
+    # Typer has click inside or beside it, by its version; this is UsageError of either.
+    usage_error: type[Exception] = typer.BadParameter.__mro__[1]
+    group: Any = typer.main.get_command(app)
+    try:
+        context = group.commands["user"].make_context(name, ["somebody", *shlex.split(words)])
+    except (usage_error, ValueError) as error:
+        message = getattr(error, "message", str(error))
+        raise QueryError(f"{name} {words!r}: {message}") from error
+    given = {
+        key: value
+        for key, value in context.params.items()
+        if getattr(context.get_parameter_source(key), "name", "") == "COMMANDLINE"
+    }
+    del given["user_id"]
+    ours = {field.name for field in dataclasses.fields(Narrow)}
+    if other := sorted(given.keys() - ours):
+        raise QueryError(f"{name} {words!r}: --{other[0].replace('_', '-')} does not belong there")
+    return dataclasses.replace(base, **given)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

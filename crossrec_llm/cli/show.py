@@ -13,6 +13,7 @@ from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
 
 if TYPE_CHECKING:
     from crossrec_llm.answering import Tuned, TunedBlend
+    from crossrec_llm.comparing import Comparison, Place, Replay
 
 PLAIN_WIDTH = 120
 
@@ -105,6 +106,55 @@ def audience(answer: Audience, *, quiet: bool = False) -> None:
         table.add_row(str(member.rank), Text(member.user_id), f"{member.score:.3f}", because)
     print_rich(Text(title, "bold"), *([table] if answer.members else []))
     notes([answer.shortfall], quiet)
+
+
+def comparison(found: Comparison) -> None:
+    """Two lists side by side, and what became of each item."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("before", justify="right")
+    table.add_column("after", justify="right")
+    table.add_column("item", overflow="fold")
+    table.add_column("")
+    for place in found.places:
+        name = Text(plain(place.title))
+        name.append(f"  {place.item_id}", "dim")
+        ranks = ("" if rank is None else str(rank) for rank in (place.before, place.after))
+        table.add_row(*ranks, name, _change(place))
+    print_rich(*([table] if found.places else []))
+    say(
+        f"overlap@{found.k} {found.overlap:.2f}: "
+        f"{len(found.moved)} moved, {len(found.new)} new, {len(found.gone)} gone"
+    )
+
+
+def _change(place: Place) -> str:
+    if place.before is None:
+        return "new"
+    if place.after is None:
+        return "gone"
+    up = place.before - place.after
+    return f"{'up' if up > 0 else 'down'} {abs(up)}" if up else ""
+
+
+def replayed(found: Replay) -> None:
+    """Whether an answer could be reproduced, and if not, why, and what is in its place."""
+    receipt = found.before.receipt
+    if found.reproduced:
+        say(f"reproduced: the same {len(found.before)} items, scores and reasons")
+    else:
+        say(f"not reproduced: {plain('; '.join(found.differences))}")
+    for cause in found.causes:
+        say(f"  {plain(cause)}")
+    if not (found.reproduced or found.causes):
+        say(
+            f"  generation {receipt.generation}, recipe, blend, version and history are the same: "
+            "the file or the code was changed, or this machine computes otherwise"
+        )
+    if not found.comparison.same:
+        comparison(found.comparison)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from crossrec_llm.meaning import Space, SpaceOptions
 from crossrec_llm.records import STRICT, Progress
 from crossrec_llm.signals.als import Als, AlsOptions
 from crossrec_llm.signals.base import NO_PAIRS, NOBODY, LeftOut, Scorer, Signal, Source
+from crossrec_llm.signals.category import Category
 from crossrec_llm.signals.ease import EaseOptions, fit_ease
 from crossrec_llm.signals.graph import GraphOptions, spread
 from crossrec_llm.signals.imputed import ImputedOptions, impute
@@ -34,7 +35,7 @@ from crossrec_llm.signals.text import (
     Text,
     TextOptions,
 )
-from crossrec_llm.signals.transitions import TransitionsOptions, fit_transitions
+from crossrec_llm.signals.transitions import TransitionsOptions, fit_transitions, rather_before
 from crossrec_llm.signals.transport import Transport, TransportOptions
 from crossrec_llm.store import Search
 from crossrec_llm.tables import Catalogue, Histories
@@ -44,6 +45,7 @@ __all__ = [
     "Als",
     "AlsOptions",
     "Asked",
+    "Category",
     "EaseOptions",
     "FittedSignals",
     "GraphOptions",
@@ -74,6 +76,7 @@ __all__ = [
     "fit_neighbours",
     "fit_transitions",
     "impute",
+    "rather_before",
     "read_left_out",
     "spread",
 ]
@@ -89,6 +92,7 @@ SIGNAL_NAMES = (
     "graph",
     "als",
     "transport",
+    "category",
     "popularity",
     "trending",
 )
@@ -256,6 +260,7 @@ def assemble(
         Asked(raw, open_search("texts", raw)),
         fitted.lexical,
         *fitted.matrices.values(),
+        Category(catalogue),
         fitted.popularity,
     ]
     if fitted.graph is not None:

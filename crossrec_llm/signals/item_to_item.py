@@ -79,6 +79,17 @@ class ItemToItem:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
+    def entries(self, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(s, t) float32, m from each of `sources` to each of `targets`, both int64 rows."""
+        found = np.zeros((len(sources), len(targets)), np.float32)
+        for s, row in enumerate(sources):
+            kept = slice(self.indptr[row], self.indptr[row + 1])
+            columns, values = self.columns[kept], self.values[kept]
+            if len(columns):
+                at = np.minimum(np.searchsorted(columns, targets), len(columns) - 1)
+                found[s] = np.where(columns[at] == targets, values[at], 0)
+        return found
+
     def everywhere(self, query: Query) -> np.ndarray:
         """(n_items,) float32 scores of the whole catalogue, not to be written to."""
         return self._everywhere(query)

@@ -39,6 +39,25 @@ class TransitionsOptions:
         return Walk("transitions", "transitions", self.decay, self.last)
 
 
+def rather_before(
+    matrix: ItemToItem, people: np.ndarray, shrink: float, history: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """(n, h) bool: whether people took each of `rows` rather before each history item than after.
+
+    Without its denominator an entry is the steps along the order and a smaller part of those
+    against it: the greater of m_ij and m_ji has more along. Of an entry that was not kept nothing
+    is known, and it counts as none.
+
+    Parameters
+    ----------
+    people : (n_items,) int64, who took each item.
+    shrink : as the matrix was fitted with.
+    """
+    after = matrix.entries(history, rows) * (people[history] + shrink)[:, None]
+    before = matrix.entries(rows, history) * (people[rows] + shrink)[:, None]
+    return np.asarray(before > after.T * (1 + 1e-5))
+
+
 def fit_transitions(histories: Histories, n_items: int, options: TransitionsOptions) -> ItemToItem:
     """m_ij = (sum over pairs of 1 / distance, halved against the order) / (n_i + shrink).
 

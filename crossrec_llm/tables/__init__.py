@@ -4,7 +4,7 @@ from crossrec_llm.tables.catalogue import ITEMS_SCHEMA, Catalogue
 from crossrec_llm.tables.cleaning import CleaningOptions
 from crossrec_llm.tables.columns import EventColumns, ItemColumns
 from crossrec_llm.tables.events import BotOptions
-from crossrec_llm.tables.fingerprint import fingerprint_inputs
+from crossrec_llm.tables.fingerprint import fingerprint_inputs, history_digest
 from crossrec_llm.tables.histories import EVENTS_SCHEMA, Histories, HistoryOptions
 from crossrec_llm.tables.near import near_matches
 from crossrec_llm.tables.raw import FormatOptions
@@ -41,6 +41,7 @@ __all__ = [
     "Tables",
     "TablesOptions",
     "fingerprint_inputs",
+    "history_digest",
     "near_matches",
     "read_tables",
 ]

@@ -188,6 +188,16 @@ class Catalogue:
         ]
         return paths, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)
 
+    @property
+    def paths(self) -> list[tuple[str, ...]]:
+        """The distinct category paths; () is that of items without a category."""
+        return self._paths[0]
+
+    @property
+    def path_codes(self) -> np.ndarray:
+        """(n,) int32 index into `paths`."""
+        return self._paths[1]
+
     @cached_property
     def _tops(self) -> tuple[list[str], np.ndarray]:
         paths, codes = self._paths

@@ -24,13 +24,15 @@ class Carrying:
         return self._carriers
 
 
-def why(parts, *signals, scores=None, cold=False, pinned=False):
+def why(parts, *signals, scores=None, cold=False, pinned=False, **more):
     query = make_query("user", [0, 1], [1, 1])
     scores = np.array([scores or [1.0] * len(parts)], np.float32)
     parts = np.array([parts], np.float32)
     items = [TEA, CUP, POT]
     marks = np.array([cold]), np.array([pinned])
-    return reasons(query, np.array([2]), scores, parts, signals, items.__getitem__, *marks)[0]
+    return reasons(query, np.array([2]), scores, parts, signals, items.__getitem__, *marks, **more)[
+        0
+    ]
 
 
 def test_shares_are_split_over_signals_and_history():
@@ -83,6 +85,25 @@ def test_behaviour_on_what_nobody_took_is_named_as_filled_in():
     found = why([3.0, 1.0], Carrying("neighbours", [[0, 1]]), Carrying("text", [[1, 0]]), cold=True)
     assert [r.kind for r in found] == ["imputed", "text"]
     assert found[0].text == "people who took “Tea cup” took what reads like it"
+
+
+@pytest.mark.parametrize(("place", "word"), [(0, "after"), (1, "before")])
+def test_what_people_took_before_is_not_said_to_come_after(place, word):
+    carriers = [[1, 0], [0, 1]][place]
+    (found,) = why(
+        [1.0], Carrying("transitions", [carriers]), before=np.array([[False, True]])
+    )  # fmt: skip
+    assert found.kind == "transitions"
+    assert found.text.startswith("people who took “")
+    assert f"” took it soon {word}" in found.text
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_behaviour_of_a_history_that_nobody_took_names_its_stand_ins(cold):
+    signals = [Carrying("neighbours", [[0, 1]]), Carrying("text", [[1, 0]])]
+    found = why([3.0, 1.0], *signals, cold=cold, untaken=True)
+    assert [r.kind for r in found] == ["stand_in", "text"]
+    assert found[0].text == "goes with what reads like “Tea cup”"
 
 
 @pytest.mark.parametrize(

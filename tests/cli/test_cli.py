@@ -50,7 +50,7 @@ def test_user_json_is_one_document_with_the_promised_shape(crossrec):
     assert sum(item["cross"] for item in answer["items"]) == 2
     assert answer["query"]["user_id"] == "u1"
     assert answer["shortfall"] is None
-    assert set(answer["receipt"]) == {"generation", "recipe", "blend", "version"}
+    assert set(answer["receipt"]) == {"generation", "recipe", "blend", "version", "history"}
 
 
 def test_filters_reach_the_answer(crossrec):
@@ -87,6 +87,19 @@ def test_like_similar_audience(crossrec):
     assert "Who would want" in out
     code, out, _ = crossrec("audience", "p-chess-set", "--json")
     assert len(json.loads(out)["users"]) == 10
+
+
+def test_similar_has_modes(crossrec):
+    titles = {"both": "More like", "alike": "Instead of", "together": "Goes with"}
+    for mode, title in titles.items():
+        code, out, _ = crossrec("similar", "p-chess-set", "-k", 2, "--mode", mode)
+        assert code == 0
+        assert out.startswith(f"{title} “Tournament chess set with board”")
+    answer = json.loads(crossrec("similar", "p-chess-computer", "--mode", "together", "--json")[1])
+    assert answer["query"]["mode"] == "together"
+    assert "nobody took this item yet" in answer["notes"][0]
+    assert answer["items"][0]["reasons"][0]["kind"] == "stand_in"
+    assert crossrec("similar", "p-chess-set", "--mode", "apart")[0] == 2
 
 
 def test_shortfall_is_shown(crossrec):
