@@ -52,7 +52,7 @@ class BlendOptions:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     tune: bool = True
-    cold_cost: Annotated[float, Ge(0), Le(1)] = 0.025
+    cold_cost: Annotated[float, Ge(0), Le(1)] = 0.0225
     user: Situation = field(
         default_factory=lambda: Situation(
             {
