@@ -328,21 +328,12 @@ class Recommender:
             rows = wider
 
         scores, parts = scores[chosen], parts[chosen]
-        cold, cross = cold[found], rules.outside[found]
         item_of = cache(self.catalogue.item)
         why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
+            pinned, before = np.isin(found, rules.pinned), self._before(query, found)
             why = reasons(
-                query,
-                found,
-                scores,
-                parts,
-                signals,
-                item_of,
-                cold,
-                np.isin(found, rules.pinned),
-                untaken=company == "imputed",
-                before=self._before(query, found),
+                query, found, scores, parts, signals, item_of, cold, pinned, before=before
             )
         acted = rules.acted(found, arranged)
         standing = rules.standing.filter.set_fields()
@@ -351,8 +342,8 @@ class Recommender:
                 rank=at + 1,
                 item=item_of(int(row)),
                 score=float(totals[chosen[at]]),
-                cross=bool(cross[at]),
-                cold=bool(cold[at]),
+                cross=bool(rules.outside[row]),
+                cold=bool(cold[row]),
                 reasons=why[at],
                 signals={
                     name: float(value)

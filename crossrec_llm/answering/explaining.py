@@ -42,7 +42,6 @@ def reasons(
     cold: np.ndarray,
     pinned: np.ndarray,
     *,
-    untaken: bool = False,
     before: np.ndarray | None = None,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row, strongest first.
@@ -57,9 +56,9 @@ def reasons(
     rows : (n,) int64.
     scores, parts : (n, s) float32, the signals' scores, and what each adds to the blend.
     item_of : row -> record.
-    cold : (n,) bool, nobody took the row: what behaviour says of it was filled in by meaning.
+    cold : (n_items,) bool, nobody took the item: what behaviour says of it was filled in by its
+        meaning.
     pinned : (n,) bool, the row is there because a rule says so, whatever else speaks for it.
-    untaken : whether the same holds for the history.
     before : (n, h) bool, whether people took the row rather before the history item; None where
         that is not told apart.
     """
@@ -71,10 +70,12 @@ def reasons(
             shares["pinned", None] = 1.0
         for s, signal in enumerate(signals):
             if parts[i, s] > 0 and not pinned[i]:
-                kind = signal.kind
-                if kind in _OF_BEHAVIOUR and (untaken or cold[i]):
-                    kind = "stand_in" if untaken else "imputed"
                 for h, part in _split(carried[s][i], float(scores[i, s])):
+                    kind = signal.kind
+                    if kind in _OF_BEHAVIOUR and h is not None and cold[query.history[h]]:
+                        kind = "stand_in"
+                    elif kind in _OF_BEHAVIOUR and cold[row]:
+                        kind = "imputed"
                     key = (kind, h)
                     shares[key] = shares.get(key, 0) + float(parts[i, s]) * part
         total = sum(shares.values())

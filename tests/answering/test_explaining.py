@@ -24,12 +24,12 @@ class Carrying:
         return self._carriers
 
 
-def why(parts, *signals, scores=None, cold=False, pinned=False, **more):
+def why(parts, *signals, scores=None, cold=False, untaken=(), pinned=False, **more):
     query = make_query("user", [0, 1], [1, 1])
     scores = np.array([scores or [1.0] * len(parts)], np.float32)
     parts = np.array([parts], np.float32)
     items = [TEA, CUP, POT]
-    marks = np.array([cold]), np.array([pinned])
+    marks = np.array([0 in untaken, 1 in untaken, cold]), np.array([pinned])
     return reasons(query, np.array([2]), scores, parts, signals, items.__getitem__, *marks, **more)[
         0
     ]
@@ -101,9 +101,14 @@ def test_what_people_took_before_is_not_said_to_come_after(place, word):
 @pytest.mark.parametrize("cold", [False, True])
 def test_behaviour_of_a_history_that_nobody_took_names_its_stand_ins(cold):
     signals = [Carrying("neighbours", [[0, 1]]), Carrying("text", [[1, 0]])]
-    found = why([3.0, 1.0], *signals, cold=cold, untaken=True)
+    found = why([3.0, 1.0], *signals, cold=cold, untaken=[1])
     assert [r.kind for r in found] == ["stand_in", "text"]
     assert found[0].text == "goes with what reads like “Tea cup”"
+
+
+def test_only_what_nobody_took_of_a_history_has_a_stand_in():
+    found = why([4.0], Carrying("neighbours", [[3, 1]]), untaken=[1])
+    assert [(r.kind, r.item_id) for r in found] == [("neighbours", "tea"), ("stand_in", "cup")]
 
 
 @pytest.mark.parametrize(
