@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from crossrec_llm.builder import BuildReport, build
     from crossrec_llm.comparing import Comparison, Replay, compare, read_answer, replay
     from crossrec_llm.errors import CrossrecError
+    from crossrec_llm.filter import Filter
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
     from crossrec_llm.records import (
         Audience,
         AudienceMember,
-        Filter,
         Item,
         Reason,
         Recommendation,
@@ -51,6 +51,7 @@ _HOMES = {
     "read_answer": "comparing",
     "replay": "comparing",
     "CrossrecError": "errors",
+    "Filter": "filter",
     "Recipe": "recipe",
     "Recommender": "recommender",
 }

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from crossrec_llm.errors import DataError, NotFound, QueryError
+from crossrec_llm.filter import Filter
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import (
     CATEGORY_SEPARATOR,
-    Filter,
     Item,
     Reason,
     Receipt,

@@ -32,12 +32,12 @@ from crossrec_llm.answering import (
     situation_of,
 )
 from crossrec_llm.errors import QueryError, UnknownUser
+from crossrec_llm.filter import Filter
 from crossrec_llm.generation import CollectionName, Generation
 from crossrec_llm.meaning import Encoder, Templates
 from crossrec_llm.records import (
     Audience,
     AudienceMember,
-    Filter,
     Item,
     Query,
     Reason,

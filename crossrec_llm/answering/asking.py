@@ -8,7 +8,8 @@ from typing import Literal
 
 from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import QueryError
-from crossrec_llm.records import Filter, Query
+from crossrec_llm.filter import Filter
+from crossrec_llm.records import Query
 from crossrec_llm.signals import FittedSignals
 
 Company = Literal["known", "imputed", "unknown"]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from crossrec_llm.errors import QueryError
-from crossrec_llm.records import Filter, Query
+from crossrec_llm.filter import Filter
+from crossrec_llm.records import Query
 from crossrec_llm.tables import Catalogue
 
 

@@ -12,7 +12,8 @@ from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.answering.asking import Ask
 from crossrec_llm.errors import CrossrecError, QueryError
-from crossrec_llm.records import STRICT, Filter
+from crossrec_llm.filter import Filter
+from crossrec_llm.records import STRICT
 from crossrec_llm.tables import Catalogue
 
 

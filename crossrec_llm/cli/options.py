@@ -16,7 +16,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from crossrec_llm.errors import CrossrecError, QueryError
-from crossrec_llm.records import BOOST, Cross, Filter
+from crossrec_llm.filter import BOOST, Cross, Filter
 from crossrec_llm.resources import default_index
 
 app = typer.Typer(

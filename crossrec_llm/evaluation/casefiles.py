@@ -13,7 +13,7 @@ import pyarrow as pa
 from crossrec_llm.errors import DataError
 from crossrec_llm.evaluation.protocols import Case, Split
 from crossrec_llm.evaluation.words import counted
-from crossrec_llm.records import Filter
+from crossrec_llm.filter import Filter
 from crossrec_llm.tables import Catalogue, FormatOptions, near_matches
 from crossrec_llm.tables.formats import read_source
 from crossrec_llm.tables.raw import RawTable

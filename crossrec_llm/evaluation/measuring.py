@@ -101,10 +101,10 @@ class Measuring:
     def run(self, baselines: Mapping[str, Fit]) -> Evaluation:
         """Fit, ask, compare."""
         with self._timed(f"fit {_SYSTEM}"):
-            fitted = self._served(self.data.recipe)
+            fitted = self._served()
         missing = fitted.generation.signals.left_out
-        situations = [fitted.generation.situation(name) for name in self._situations()]
-        asked = {name for one in situations for name in (*one.weights, *one.cold, *one.sources)}
+        situation = fitted.generation.situation(self._situation())
+        asked = {*situation.weights, *situation.cold, *situation.sources}
         self.notes += [
             f"{name} could not be fitted: {why}" for name, why in missing.items() if name in asked
         ]
@@ -125,13 +125,13 @@ class Measuring:
         with self._timed("intervals"):
             return self._found(fitted, people, further)
 
-    def _situations(self) -> tuple[SituationName, ...]:
-        """Which blends the protocol asks."""
+    def _situation(self) -> SituationName:
+        """Which blend the protocol asks."""
         if self.parts.protocol == "search":
-            return ("like",)
-        return ("cross",) if self.parts.protocol in CROSSING else ("user",)
+            return "like"
+        return "cross" if self.parts.protocol in CROSSING else "user"
 
-    def _served(self, recipe: Recipe) -> Recommender:
+    def _served(self) -> Recommender:
         """The system: everything is learned anew, from the training part only.
 
         The blend is fitted on what the protocol asks for: a cut in time, or last items.
@@ -142,7 +142,7 @@ class Measuring:
         by: HideBy | None = "last" if self.parts.protocol in LAST_ITEMS else None
         return Recommender(
             fit(
-                recipe,
+                data.recipe,
                 data.catalogue,
                 data.raw,
                 self.parts.events,

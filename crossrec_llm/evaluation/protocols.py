@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.words import counted, people
-from crossrec_llm.records import Filter
+from crossrec_llm.filter import Filter
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, near_matches
 from crossrec_llm.tables.clock import cut_in_time
-from crossrec_llm.tables.histories import ranked
+from crossrec_llm.tables.histories import without
 
 PROTOCOLS = {
     "warm": "each person's last item is hidden; people with at least 3 items",
@@ -35,6 +34,8 @@ COLD_SHARE = 0.15
 HIDDEN_SHARE = 0.2
 MOST_TARGETS = 10
 LATER_SHARE = 0.2
+
+_NOTHING = np.empty(0, np.int64)
 
 
 def telling(protocol: str, measures: Iterable[str]) -> list[str]:
@@ -162,19 +163,10 @@ class _Log:
         return tuple(self.ids[rows].tolist())
 
     def without(
-        self, hidden: Sequence[tuple[int, np.ndarray]], items: np.ndarray | None = None
+        self, hidden: Sequence[tuple[int, np.ndarray]], items: np.ndarray = _NOTHING
     ) -> pa.Table:
         """The events but those of (person, rows) pairs, and those of anybody on some rows."""
-        users, names = ranked(self.events["user_id"])
-        rows = self.catalogue.rows(self.events["item_id"])
-        owner = pc.index_in(pa.array(self.histories.user_ids, pa.string()), value_set=names)
-        owners = owner.to_numpy(zero_copy_only=False).astype(np.int64)
-        width = np.int64(len(self.catalogue) + 1)  # one more for the row -1 of an unknown item
-        keys = [owners[person] * width + mine + 1 for person, mine in hidden]
-        away = np.isin(users * width + rows + 1, np.concatenate(keys) if keys else [])
-        if items is not None:
-            away |= np.isin(rows, items)
-        return self.events.filter(pa.array(~away))
+        return without(self.events, self.catalogue, self.histories, hidden, items)
 
 
 def _last_items(log: _Log, protocol: str) -> Split:

@@ -10,8 +10,9 @@ import numpy as np
 
 from crossrec_llm.answering import allowed_rows, crosses, make_query
 from crossrec_llm.evaluation.protocols import Case
+from crossrec_llm.filter import Filter
 from crossrec_llm.recommender import Recommender
-from crossrec_llm.records import Filter, Progress
+from crossrec_llm.records import Progress
 from crossrec_llm.tables import Catalogue
 
 _CELLS = 16_000_000  # scores of so many (case, item) pairs are held at once: 64 MB

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -199,6 +199,32 @@ def ranked(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return rank[codes], values.take(pa.array(order))
+
+
+def without(
+    events: pa.Table,
+    catalogue: Catalogue,
+    histories: Histories,
+    hidden: Sequence[tuple[int, np.ndarray]],
+    items: np.ndarray,
+) -> pa.Table:
+    """The events but those of some (person, item) pairs, and those of anybody on some items.
+
+    Parameters
+    ----------
+    histories : whose numbers the people of `hidden` go by.
+    hidden : (person, (m,) int64 rows) pairs.
+    items : (n,) int64 rows.
+    """
+    users, names = ranked(events["user_id"])
+    rows = catalogue.rows(events["item_id"])
+    number = pc.index_in(pa.array(histories.user_ids, pa.string()), value_set=names)
+    numbers = number.to_numpy(zero_copy_only=False).astype(np.int64)
+    width = np.int64(len(catalogue) + 1)  # one more for the row -1 of an unknown item
+    keys = [numbers[person] * width + mine + 1 for person, mine in hidden]
+    away = np.isin(users * width + rows + 1, np.concatenate([np.empty(0, np.int64), *keys]))
+    away |= np.isin(rows, items)
+    return events.filter(pa.array(~away))
 
 
 def _event_weights(events: pa.Table, options: HistoryOptions) -> np.ndarray:

@@ -16,8 +16,9 @@ from crossrec_llm.answering import (
     score_all,
 )
 from crossrec_llm.answering.blend import standardise
+from crossrec_llm.filter import Filter
 from crossrec_llm.recommender import Recommender
-from crossrec_llm.records import Filter, Progress, Query
+from crossrec_llm.records import Progress, Query
 from crossrec_llm.training.holdout import HeldOut
 
 

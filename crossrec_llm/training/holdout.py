@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
 from crossrec_llm.tables.clock import Later, cut_in_time
+from crossrec_llm.tables.histories import without
 
 LEAST_ITEMS = 3
 LAST_TARGETS = 10
@@ -102,7 +102,7 @@ def hold_out(
         there = tops[rows] == rng.choice(_named(tops[rows], none))
         cross.append(HeldOut(rows[~there], rows[there][-LAST_TARGETS:]))
         hidden.append((u, rows[there]))
-    left = _without(events, histories, catalogue, hidden, cold)
+    left = without(events, catalogue, histories, hidden, np.flatnonzero(cold))
     return Holdout(left, _without_cold(user, cold), _without_cold(cross, cold))
 
 
@@ -128,21 +128,3 @@ def _wanted(histories: Histories, user: int) -> np.ndarray:
 def _named(codes: np.ndarray, no_category: int) -> np.ndarray:
     distinct = np.unique(codes)
     return distinct[distinct != no_category]
-
-
-def _without(
-    events: pa.Table,
-    histories: Histories,
-    catalogue: Catalogue,
-    hidden: list[tuple[int, np.ndarray]],
-    cold: np.ndarray,
-) -> pa.Table:
-    """The events that are on no hidden (user number, rows) pair, and on no item of a mask."""
-    width = len(catalogue) + 1
-    pairs = [u * np.int64(width) + rows for u, rows in hidden]
-    place = pc.index_in(events["user_id"], pa.array(histories.user_ids, pa.string())).fill_null(-1)
-    users = place.to_numpy().astype(np.int64)
-    rows = catalogue.rows(events["item_id"])
-    gone = np.isin(users * width + rows, np.concatenate([np.empty(0, np.int64), *pairs]))
-    gone = ((users >= 0) & (rows >= 0) & gone) | (cold[rows] & (rows >= 0))
-    return events.filter(pa.array(~gone))

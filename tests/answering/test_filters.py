@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from crossrec_llm.answering import allowed_rows, crosses, home_categories, make_query
 from crossrec_llm.errors import QueryError
-from crossrec_llm.records import Filter, Item
+from crossrec_llm.filter import Filter
+from crossrec_llm.records import Item
 from tests.small import catalogue_of
 
 ITEMS = [

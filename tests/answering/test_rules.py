@@ -6,7 +6,7 @@ import pytest
 from crossrec_llm.answering import Ask, Rules, RulesOptions, Standing, make_query
 from crossrec_llm.answering.standing import target_rows
 from crossrec_llm.errors import QueryError, UnknownItem
-from crossrec_llm.records import BOOST, Filter
+from crossrec_llm.filter import BOOST, Filter
 from tests.small import catalogue_of
 
 DAY = 86_400.0

@@ -8,7 +8,7 @@ import pytest
 
 from crossrec_llm.errors import DataError
 from crossrec_llm.evaluation.casefiles import read_cases, read_queries
-from crossrec_llm.records import Filter
+from crossrec_llm.filter import Filter
 from tests.small import events_of, plain_catalogue
 
 CATALOGUE = plain_catalogue()

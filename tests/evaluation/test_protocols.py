@@ -5,7 +5,7 @@ import pytest
 
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation import split
-from crossrec_llm.records import Filter
+from crossrec_llm.filter import Filter
 from crossrec_llm.tables import EVENTS_SCHEMA, HistoryOptions
 from tests.small import catalogue_of, events_of, plain_catalogue
 

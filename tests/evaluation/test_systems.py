@@ -5,7 +5,7 @@ import pytest
 
 from crossrec_llm.evaluation import Case
 from crossrec_llm.evaluation.systems import CaseTable, FullRanking, places
-from crossrec_llm.records import Filter
+from crossrec_llm.filter import Filter
 from tests.small import plain_catalogue
 
 CATALOGUE = plain_catalogue(6)  # the even rows in A, the odd ones in B
