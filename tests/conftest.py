@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from tests import shop
 # time, and no index of the person at the keyboard is touched.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("CROSSREC_INDEX", None)
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 # A time limit for one example says more about the machine than about the code.
 settings.register_profile("crossrec", deadline=None, derandomize="CI" in os.environ)
@@ -36,3 +41,29 @@ def shop_index(shop_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     index = tmp_path_factory.mktemp("index") / "shop"
     build(shop_files / "items.csv", shop_files / "interactions.csv", index)
     return index
+
+
+@pytest.fixture
+def index(shop_index: Path, tmp_path: Path) -> Path:
+    """The same, to be written to."""
+    return shutil.copytree(shop_index, tmp_path / "index")
+
+
+@pytest.fixture
+def crossrec(
+    shop_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command on the shop's index; gives (exit code, stdout, stderr)."""
+    from typer.testing import CliRunner
+
+    from crossrec_llm.cli.main import app
+
+    monkeypatch.setenv("CROSSREC_INDEX", str(shop_index))
+
+    def run(*words: object) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, ANSI.sub("", result.stdout), result.stderr
+
+    return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 
 import pytest
 
@@ -30,12 +29,6 @@ WHY = "people to fit it on, at least 200 needed"
 @pytest.fixture
 def files(shop_files):
     return shop_files / "items.csv", shop_files / "interactions.csv"
-
-
-@pytest.fixture
-def index(shop_index, tmp_path):
-    """The shop, to be written to."""
-    return shutil.copytree(shop_index, tmp_path / "index")
 
 
 @pytest.fixture

@@ -17,21 +17,6 @@ from crossrec_llm.meaning import Encoder
 from crossrec_llm.store import IndexWriter
 
 pytestmark = pytest.mark.model
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@pytest.fixture
-def crossrec(shop_index, monkeypatch):
-    """Runs the command on the shop's index; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("CROSSREC_INDEX", str(shop_index))
-
-    def run(*words):
-        result = CliRunner().invoke(app, [str(word) for word in words])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, ANSI.sub("", result.stdout), result.stderr
-
-    return run
 
 
 def test_user(crossrec):

@@ -6,27 +6,10 @@ import json
 import re
 
 import pytest
-from typer.testing import CliRunner
 
 from crossrec_llm import build
-from crossrec_llm.cli.main import app
 
 pytestmark = pytest.mark.model
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@pytest.fixture
-def crossrec(shop_index, monkeypatch):
-    """Runs the command on the shop's index; gives (exit code, stdout, stderr)."""
-    monkeypatch.setenv("CROSSREC_INDEX", str(shop_index))
-
-    def run(*words):
-        result = CliRunner().invoke(app, [str(word) for word in words])
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, ANSI.sub("", result.stdout), result.stderr
-
-    return run
 
 
 @pytest.fixture(scope="session")

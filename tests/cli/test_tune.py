@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -40,12 +39,6 @@ LINES = [
     "1.5% for other items (before 0.1%, allowed 2.0%)",
     "blend for cross: defaults, no better",
 ]
-
-
-@pytest.fixture
-def index(shop_index, tmp_path):
-    """The shop, to be written to."""
-    return shutil.copytree(shop_index, tmp_path / "index")
 
 
 @pytest.fixture

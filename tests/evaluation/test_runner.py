@@ -11,7 +11,6 @@ from crossrec_llm.evaluation import evaluate, split
 from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import Encoder
 from crossrec_llm.store import Index
-from tests.cli.test_cli import crossrec  # noqa: F401
 
 pytestmark = pytest.mark.model
 
@@ -147,7 +146,7 @@ def test_encoding_files_is_told(shop_files):
     assert {"reading items", "encode", "fit system", "asking system", "intervals"} <= told
 
 
-def test_across_categories_the_table_has_only_what_can_differ(crossrec):  # noqa: F811
+def test_across_categories_the_table_has_only_what_can_differ(crossrec):
     few = ("evaluate", "--only", "popularity")
     code, out, err = crossrec(*few, "--protocol", "cross-cold", "--target-category", "Books")
     assert code == 0
@@ -161,13 +160,13 @@ def test_across_categories_the_table_has_only_what_can_differ(crossrec):  # noqa
     assert "calibration@10" in out
 
 
-def test_intervals_are_written_with_to(crossrec):  # noqa: F811
+def test_intervals_are_written_with_to(crossrec):
     _, out, _ = crossrec("evaluate", "--only", "text", "--protocol", "warm")
     assert re.search(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", out)
     assert not re.search(r"\d-\d|-\d", out)
 
 
-def test_command(crossrec, tmp_path):  # noqa: F811
+def test_command(crossrec, tmp_path):
     few = ("evaluate", "--users", 30, "--only", "popularity")
     code, out, err = crossrec(*few, "--protocol", "warm")
     assert code == 0
@@ -182,7 +181,7 @@ def test_command(crossrec, tmp_path):  # noqa: F811
     assert "note: protocol temporal, because" in err
 
 
-def test_a_report_has_the_numbers_beside_it(crossrec, tmp_path):  # noqa: F811
+def test_a_report_has_the_numbers_beside_it(crossrec, tmp_path):
     folder = tmp_path / "report"
     code, out, _ = crossrec("evaluate", "--only", "popularity", "--report", folder, "--json")
     assert code == 0
