@@ -23,6 +23,7 @@ from crossrec_llm.answering import (
     WeightedBlend,
     alike,
     arrange,
+    carry_all,
     company_of,
     make_query,
     notes,
@@ -332,8 +333,9 @@ class Recommender:
         why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
             pinned, before = np.isin(found, rules.pinned), self._before(query, found)
+            carried = carry_all(query, found, signals)
             why = reasons(
-                query, found, scores, parts, signals, item_of, cold, pinned, before=before
+                query, found, scores, parts, carried, signals, item_of, cold, pinned, before=before
             )
         acted = rules.acted(found, arranged)
         standing = rules.standing.filter.set_fields()

@@ -26,6 +26,7 @@ from crossrec_llm.answering.blend import (
 from crossrec_llm.answering.candidates import (
     PlannedSearch,
     SearchOptions,
+    carry_all,
     pool,
     propose,
     score_all,
@@ -62,6 +63,7 @@ __all__ = [
     "alike",
     "allowed_rows",
     "arrange",
+    "carry_all",
     "company_of",
     "crosses",
     "features",

@@ -97,3 +97,8 @@ def score_all(query: Query, rows: np.ndarray, signals: Sequence[Signal]) -> np.n
     """(n, s) float32, what each signal says of each of `rows` ((n,) int64)."""
     columns = [signal.score(query, rows) for signal in signals]
     return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0), np.float32)
+
+
+def carry_all(query: Query, rows: np.ndarray, signals: Sequence[Signal]) -> list[np.ndarray]:
+    """Of each signal (n, h) float32, how much each history item carried each row's score."""
+    return [signal.carriers(query, rows) for signal in signals]

@@ -37,6 +37,7 @@ def reasons(
     rows: np.ndarray,
     scores: np.ndarray,
     parts: np.ndarray,
+    carried: Sequence[np.ndarray],
     signals: Sequence[Signal],
     item_of: Callable[[int], Item],
     cold: np.ndarray,
@@ -55,6 +56,7 @@ def reasons(
     ----------
     rows : (n,) int64.
     scores, parts : (n, s) float32, the signals' scores, and what each adds to the blend.
+    carried : of each signal (n, h) float32, as by `carry_all`.
     item_of : row -> record.
     cold : (n_items,) bool, nobody took the item: what behaviour says of it was filled in by its
         meaning.
@@ -62,7 +64,6 @@ def reasons(
     before : (n, h) bool, whether people took the row rather before the history item; None where
         that is not told apart.
     """
-    carried = [signal.carriers(query, rows) for signal in signals]
     out = []
     for i, row in enumerate(rows):
         shares: dict[tuple[str, int | None], float] = {}

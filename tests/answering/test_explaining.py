@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossrec_llm.answering import make_query, reasons
+from crossrec_llm.answering import carry_all, make_query, reasons
 from crossrec_llm.answering.explaining import sentence
 from crossrec_llm.records import Item
 
@@ -30,9 +30,10 @@ def why(parts, *signals, scores=None, cold=False, untaken=(), pinned=False, **mo
     parts = np.array([parts], np.float32)
     items = [TEA, CUP, POT]
     marks = np.array([0 in untaken, 1 in untaken, cold]), np.array([pinned])
-    return reasons(query, np.array([2]), scores, parts, signals, items.__getitem__, *marks, **more)[
-        0
-    ]
+    carried = carry_all(query, np.array([2]), signals)
+    return reasons(
+        query, np.array([2]), scores, parts, carried, signals, items.__getitem__, *marks, **more
+    )[0]
 
 
 def test_shares_are_split_over_signals_and_history():
