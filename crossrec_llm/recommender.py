@@ -319,7 +319,7 @@ class Recommender:
             scores = score_all(query, rows, signals)
             parts = blend.parts(rows, scores)
             totals = blend.total(query, rows, parts)
-            near = self.generation.vectors[rows] if diversity else np.empty((len(rows), 0))
+            near = self.generation.raw[rows] if diversity else np.empty((len(rows), 0))
             arranged = arrange(totals, near, ask.k, rules.demands(rows), diversity=diversity)
             chosen = arranged.positions
             found, size = rows[chosen], 2 * size

@@ -67,21 +67,25 @@ def test_diversity_passes_over_a_near_copy():
     assert arrange(scores, vectors, 2, diversity=0.7).positions.tolist() == [0, 2]
 
 
-def test_mmr_follows_the_formula():
+def test_diversity_follows_the_formula():
     vectors = unit_rows(15, 4, seed=5)
     scores = np.random.default_rng(1).standard_normal(15).astype(np.float32)
-    relevance = (scores - scores.min()) / (scores.max() - scores.min())
+    relevance = np.exp((scores - scores.max()) / scores.std())
     chosen: list[int] = []
     for _ in range(6):
-        value = [
-            -np.inf
-            if i in chosen
-            else 0.6 * relevance[i]
-            - 0.4 * max((float(vectors[i] @ vectors[j]) for j in chosen), default=0)
-            for i in range(15)
-        ]
+        likeness = [np.mean([vectors[i] @ vectors[j] for j in chosen] or [0]) for i in range(15)]
+        value = 0.4 * relevance - 0.6 * np.array(likeness)
+        value[chosen] = -np.inf
         chosen.append(int(np.argmax(value)))
-    assert arrange(scores, vectors, 6, diversity=0.4).positions.tolist() == chosen
+    found = arrange(scores, vectors, 6, diversity=0.6).positions.tolist()
+    assert found == sorted(chosen, key=lambda i: -scores[i])
+    assert chosen != found != np.argsort(-scores)[:6].tolist()
+
+
+def test_with_diversity_pins_come_first_and_what_is_buried_last():
+    scores, vectors = np.array([5, 4, 3, 2], np.float32), unit_rows(4, 4, seed=0)
+    demands = Demands(pinned=np.array([3]), buried=np.array([True, False, False, False]))
+    assert arrange(scores, vectors, 4, demands, diversity=0.5).positions.tolist() == [3, 1, 2, 0]
 
 
 def test_calibration_follows_the_formula():
