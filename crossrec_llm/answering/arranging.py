@@ -49,6 +49,11 @@ class Cap:
     codes: np.ndarray
     most: int
 
+    @property
+    def words(self) -> str:
+        kind = self.name.removeprefix("max_per_")
+        return f"at most {self.most} {'by' if kind == self.name else 'per'} {kind}"
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
