@@ -163,7 +163,7 @@ class Ruling:
 
     @cached_property
     def _seen(self) -> tuple[np.ndarray, np.ndarray]:
-        """(g, m) bool, the distinct sets of homes that may cause an item; which one each path has."""
+        """(g, m) bool, the distinct sets of homes that may cause an item; (n_paths,) whose."""
         assert self._pairs is not None
         may = self.policy.shares[self._pairs.winner] > 0
         sets, of_path = np.unique(may.T, axis=0, return_inverse=True)
@@ -248,10 +248,10 @@ class Ruling:
             if number != _DEFAULT:
                 home, target = ("any category" if e == ANY else e for e in ends(entry.text))
                 what = f"nothing crosses from {home} to {target}"
-            said = [f"{left_out:,} items left out"] if left_out else []
-            said += [f"{others:,} scored without that part of the history"] if others else []
+            said = [f"items left out: {left_out:,}"] if left_out else []
+            said += [f"scored without that part of the history: {others:,}"] if others else []
             if said:
-                yield f"policy: {what}: {', '.join(said)}"
+                yield f"policy: {what} ({'; '.join(said)})"
 
 
 def _under(catalogue: Catalogue, path: str) -> tuple[np.ndarray, int]:
