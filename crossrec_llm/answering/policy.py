@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -89,13 +89,19 @@ class _Entry:
 
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """The entries that a catalogue has categories for, the least specific first.
+    """The entries that a catalogue has categories for, and what they say of each pair of items.
 
+    Items are of one kind where no entry tells them apart, and there are few kinds.
+
+    entries : the least specific first.
+    kinds : (n_items,) int.
+    winner : (kinds, kinds) int, which entry counts from one to the other; -1 is no crossing.
     notes : one for each entry that is passed over.
     """
 
-    catalogue: Catalogue
     entries: tuple[_Entry, ...]
+    kinds: np.ndarray
+    winner: np.ndarray
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -115,29 +121,16 @@ class Policy:
             found.append((m + n, share, _Entry(text, left, right, share, inside)))
         found.sort(key=lambda entry: (entry[0], -entry[1]))
         least = _Entry("default", everything, everything, float(options.default == "allow"), False)
-        return cls(catalogue, (least, *(entry for _, _, entry in found)), tuple(notes))
+        entries = (least, *(entry for _, _, entry in found))
+        of_path, first = _kinds(catalogue, entries)
+        winner = _winner([catalogue.paths[path] for path in first], entries, first)
+        return cls(entries, of_path[catalogue.path_codes], winner, tuple(notes))
 
     def ruling(self, query: Query) -> Ruling:
         """What it says about one question."""
-        silent = len(self.entries) == 1 and self.entries[_DEFAULT].share == 1
-        if silent or not len(query.history) + len(query.disliked):
-            return Ruling(self, query, None)
-        codes = self.catalogue.path_codes
-        homes = np.unique(codes[np.concatenate([query.history, query.disliked])])
-        tops, named = self._tops
-        crossing = (tops[homes][:, None] != tops) & named[homes][:, None] & named
-        winner = np.full(crossing.shape, -1, np.int64)
-        winner[crossing] = _DEFAULT
-        for number, entry in enumerate(self.entries[1:], 1):
-            about = entry.home[homes][:, None] & entry.target
-            winner[about & (crossing | entry.inside)] = number
-        return Ruling(self, query, _Pairs(homes, winner))
-
-    @cached_property
-    def _tops(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of each distinct path the code of its top category, and whether it has one."""
-        names = [path[0] if path else "" for path in self.catalogue.paths]
-        return np.unique(names, return_inverse=True)[1], np.array([bool(n) for n in names], bool)
+        kinds = self.kinds[np.concatenate([query.history, query.disliked])]
+        homes = np.unique(kinds)
+        return Ruling(self, query, homes, self.winner[homes])
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -146,61 +139,53 @@ class Policy:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pairs:
-    """homes : (m,) distinct paths of the history; winner : (m, n_paths) the entry of each pair."""
-
-    homes: np.ndarray
-    winner: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
 class Ruling:
-    """What a policy says about one question: who sees what of the history, and what stays out."""
+    """What a policy says about one question: who sees what of the history, and what stays out.
+
+    homes : (m,) kinds of the history and the dislikes, sorted.
+    winner : (m, kinds) the entry that counts from each of them to each kind.
+    """
 
     policy: Policy
     query: Query
-    _pairs: _Pairs | None
+    homes: np.ndarray
+    winner: np.ndarray
 
     @cached_property
-    def _seen(self) -> tuple[np.ndarray, np.ndarray]:
-        """(g, m) bool, the distinct sets of homes that may cause an item; (n_paths,) whose."""
-        assert self._pairs is not None
-        may = self.policy.shares[self._pairs.winner] > 0
-        sets, of_path = np.unique(may.T, axis=0, return_inverse=True)
-        return sets, of_path.reshape(-1)
+    def _may(self) -> np.ndarray:
+        """(m, kinds) bool: which homes may cause which kinds."""
+        return np.asarray(self.policy.shares[self.winner] > 0)
 
     def _of(self, rows: np.ndarray) -> np.ndarray:
-        """Where the paths of some rows are among the homes."""
-        assert self._pairs is not None
-        return np.searchsorted(self._pairs.homes, self.policy.catalogue.path_codes[rows])
+        """Where the kinds of some rows are among the homes."""
+        return np.searchsorted(self.homes, self.policy.kinds[rows])
+
+    @property
+    def _bends(self) -> bool:
+        """Whether the history only bends the order: a free text may bring anything."""
+        return self.query.kind == "like" or not len(self.query.history)
 
     @cached_property
-    def barred(self) -> np.ndarray | None:
-        """(n_items,) bool: what nothing in the history may bring; None = nothing is.
+    def _barred(self) -> np.ndarray:
+        """(kinds,) bool: what nothing in the history may bring."""
+        if self._bends:
+            return np.zeros(self._may.shape[1], bool)
+        return ~self._may[self._of(self.query.history)].any(axis=0)
 
-        A free text may bring anything: there the history only bends the order.
-        """
-        if self._pairs is None or self.query.kind == "like" or not len(self.query.history):
-            return None
-        sets, of_path = self._seen
-        nothing = np.logical_not(sets[:, self._of(self.query.history)].any(axis=1))
-        if not nothing.any():
-            return None
-        return np.asarray(nothing[of_path][self.policy.catalogue.path_codes])
+    @property
+    def barred(self) -> np.ndarray | None:
+        """(n_items,) bool: what must not come; None where everything may."""
+        return self._barred[self.policy.kinds] if self._barred.any() else None
 
     @cached_property
     def views(self) -> Views:
         """The question as each item may see it."""
-        if self._pairs is None or self._seen[0].all():
+        if self._may[:, ~self._barred].all():
             return Views.of(self.query)
-        sets, of_path = self._seen
+        sets, view = np.unique(self._may.T, axis=0, return_inverse=True)
         history, disliked = self._of(self.query.history), self._of(self.query.disliked)
-        return Views.cut(
-            self.query,
-            sets[:, history],
-            sets[:, disliked],
-            of_path[self.policy.catalogue.path_codes],
-        )
+        of_row = view.reshape(-1)[self.policy.kinds]
+        return Views.cut(self.query, sets[:, history], sets[:, disliked], of_row)
 
     def caps(self, k: int) -> tuple[Cap, ...]:
         """Of a list of `k`; each entry counts the items that it, of all their pairs, lets in most.
@@ -208,19 +193,17 @@ class Ruling:
         An item that something of the history, or a free text, may bring without limit is not
         counted.
         """
-        if self._pairs is None or self.query.kind == "like" or not len(self.query.history):
+        if self._bends:
             return ()
-        winner = self._pairs.winner[np.unique(self._of(self.query.history))]
+        winner = self.winner[np.unique(self._of(self.query.history))]
         shares = self.policy.shares[winner]
-        best = np.argmax(shares, axis=0)
-        paths = np.arange(winner.shape[1])
-        share, entry = shares[best, paths], winner[best, paths]
+        best, kinds = np.argmax(shares, axis=0), np.arange(winner.shape[1])
+        share, entry = shares[best, kinds], winner[best, kinds]
         capped = np.where((share > 0) & (share < 1), entry, -1)
-        codes = capped[self.policy.catalogue.path_codes]
         return tuple(
             Cap(
                 f"policy {self.policy.entries[number].text}",
-                np.where(codes == number, 0, -1),
+                np.where(capped == number, 0, -1)[self.policy.kinds],
                 int(np.floor(k * self.policy.entries[number].share + 1e-9)),
             )
             for number in np.unique(capped[capped >= 0])
@@ -234,24 +217,53 @@ class Ruling:
         allowed : (n_items,) bool, before the policy.
         """
         yield from self.policy.notes
-        if self._pairs is None or self._seen[0].all():
+        if self._may.all():
             return
-        of_path = self.policy.catalogue.path_codes
-        out = np.zeros(len(allowed), bool) if self.barred is None else self.barred
-        for number in np.unique(self._pairs.winner[self._pairs.winner >= 0]):
-            entry = self.policy.entries[number]
-            if entry.share > 0:
-                continue
-            there = allowed & (self._pairs.winner == number).any(axis=0)[of_path]
-            left_out, others = int((there & out).sum()), int((there & ~out).sum())
+        there = np.bincount(self.policy.kinds[allowed], minlength=len(self._barred))
+        for number in np.unique(self.winner[~self._may]):
+            denied = (self.winner == number).any(axis=0)
+            left_out = int(there[denied & self._barred].sum())
+            others = int(there[denied & ~self._barred].sum())
             what = "nothing crosses that it does not allow"
             if number != _DEFAULT:
-                home, target = ("any category" if e == ANY else e for e in ends(entry.text))
+                text = self.policy.entries[number].text
+                home, target = ("any category" if e == ANY else e for e in ends(text))
                 what = f"nothing crosses from {home} to {target}"
             said = [f"items left out: {left_out:,}"] if left_out else []
             said += [f"scored without that part of the history: {others:,}"] if others else []
             if said:
                 yield f"policy: {what} ({'; '.join(said)})"
+
+
+def _kinds(catalogue: Catalogue, entries: Sequence[_Entry]) -> tuple[np.ndarray, np.ndarray]:
+    """(n_paths,) the kind of each distinct path, and (kinds,) a path of each.
+
+    Paths of one kind lie in the same top category and at the same ends of all entries.
+    """
+    tops = [path[0] if path else "" for path in catalogue.paths]
+    known = np.unique(tops, return_inverse=True)[1]
+    ends = [mask for entry in entries for mask in (entry.home, entry.target)]
+    _, first, kinds = np.unique(
+        np.stack([known, *ends]), axis=1, return_index=True, return_inverse=True
+    )
+    return kinds.reshape(-1), first
+
+
+def _winner(
+    paths: Sequence[tuple[str, ...]], entries: Sequence[_Entry], places: np.ndarray
+) -> np.ndarray:
+    """(p, p) int: the most specific entry about each pair of paths; -1 is no crossing.
+
+    What has no category crosses nowhere.
+    """
+    tops = np.array([path[0] if path else "" for path in paths])
+    named = tops != ""
+    crossing = (tops[:, None] != tops) & named[:, None] & named
+    winner = np.where(crossing, _DEFAULT, -1)
+    for number, entry in enumerate(entries[1:], 1):
+        about = entry.home[places][:, None] & entry.target[places]
+        winner[about & (crossing | entry.inside)] = number
+    return winner
 
 
 def _under(catalogue: Catalogue, path: str) -> tuple[np.ndarray, int]:
