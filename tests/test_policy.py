@@ -7,7 +7,7 @@ import json
 import pytest
 
 from crossrec_llm import Filter, Recipe, Recommender
-from crossrec_llm.answering import LearnedBlend, Situation, Tuned, TunedBlend
+from crossrec_llm.answering import LearnedBlend, Tuned, TunedBlend
 from tests import shop
 
 GOODS = {good.item_id: good for theme in shop.THEMES for good in shop.of_theme(theme)}
@@ -99,9 +99,9 @@ def test_trees_rank_only_what_sees_all_of_the_history(plain, monkeypatch):
     generation = plain.generation.asked_by(recipe).blended_by(tuned)
     policed = Recommender(generation)
     assert isinstance(policed._blends["user"], LearnedBlend)
-    assert policed.for_history(CHESS).ids
+    assert policed.for_history([*CHESS, "g-trowel"]).ids
     asked = []
-    monkeypatch.setattr(LearnedBlend, "total", lambda self, *_: asked.append(1) or _[2].sum(axis=1))
-    policed.for_history(["g-trowel"])
-    assert asked == [1]
-    assert isinstance(situation, Situation)
+    monkeypatch.setattr(LearnedBlend, "total", lambda *seen: asked.append(1) or seen[3].sum(axis=1))
+    for history in (["g-trowel"], CHESS):  # all that may come sees all of it
+        policed.for_history(history)
+    assert asked == [1, 1]

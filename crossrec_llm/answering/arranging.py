@@ -52,7 +52,9 @@ class Cap:
     @property
     def words(self) -> str:
         kind = self.name.removeprefix("max_per_")
-        return f"at most {self.most} {'by' if kind == self.name else 'per'} {kind}"
+        if kind == self.name:
+            return f"at most {self.most} by {kind}"
+        return f"at most {self.most} per {kind.replace('_', ' ')}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -131,6 +131,10 @@ class Rules:
         if filter.max_per_category is not None:
             codes = self.catalogue.category_codes
             caps.append(Cap("max_per_category", codes, filter.max_per_category))
+        if filter.max_per_top_category is not None:
+            tops = self.catalogue.top_codes
+            codes = np.where(tops == self.catalogue.no_category, -1, tops)
+            caps.append(Cap("max_per_top_category", codes, filter.max_per_top_category))
         if self.ruling is not None:
             caps += self.ruling.caps(self.asked.k)
         return tuple(caps)
