@@ -222,8 +222,8 @@ def test_from_the_command_line(shop_index, recommender, monkeypatch):
     words = [
         "user", "u1", "-k", 6, "--pin", "b-roses", "--boost", "category:Books=0.4", "--boost",
         "new", "--bury", "category:Garden", "--max-per-brand", 1, "--max-per-category", 2,
-        "--max-per-top-category", 4, "--quota", "Books=0.5", "--new-share", 0.3, "--calibration", 0.2, "--added-within", 400,
-        "--no-standing",
+        "--max-per-top-category", 4, "--quota", "Books=0.5", "--new-share", 0.3,
+        "--calibration", 0.2, "--added-within", 400, "--no-standing",
     ]  # fmt: skip
     code, out, _ = run(*words, "--json")
     assert code == 0

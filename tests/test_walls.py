@@ -153,6 +153,7 @@ def test_inside_a_wall_only_what_was_done_there_counts(both):
     assert because
     assert because <= BEHIND
     assert answer.query["home"] == ["Games"]
+    assert not any(r.cold for r in answer)  # what was taken there is not looked at
     assert answer.receipt.history != one.for_user("u17").receipt.history
     assert two.for_user("u17", filter=games).query["home"] == []
     biography = one.for_user("u17", filter=Filter(category="Books > Biography"))
