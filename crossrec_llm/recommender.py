@@ -358,7 +358,7 @@ class Recommender:
                 item=item_of(int(row)),
                 score=float(totals[chosen[at]]),
                 cross=bool(rules.outside[row]),
-                cold=bool(cold[row]) and self._walls.behind[row] == OUTSIDE,
+                cold=bool(cold[row] and self._walls.behind[row] == OUTSIDE),
                 reasons=why[at],
                 signals={
                     name: float(value)
