@@ -54,7 +54,7 @@ class BuildReport:
     `unchanged`: the same files, recipe, model and version as the active generation, so nothing
     was done. `seconds` holds the steps in order; `report` is None when nothing was read, because
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
-    `left_out` why some signals could not be.
+    `left_out` why some signals could not be, `notes` which walls have nothing behind them.
     """
 
     index: str
@@ -69,6 +69,7 @@ class BuildReport:
     report: Report | None
     blend: TunedBlend = TunedBlend()
     left_out: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
@@ -184,6 +185,7 @@ def build(
         report=tables.report,
         blend=tuned,
         left_out=dict(generation.signals.left_out),
+        notes=generation.walls.notes,
     )
 
 
@@ -331,6 +333,7 @@ def _told(
     generation: Generation, events: pa.Table, templates: Templates, records: list[Item]
 ) -> list[str]:
     """The history of each user that has a profile, as a text; `records` are all items by row."""
+    events = generation.walls.visible(events)
     histories = Histories.from_events(events, generation.catalogue, generation.histories)
     place = {user_id: u for u, user_id in enumerate(histories.user_ids)}
     texts = []

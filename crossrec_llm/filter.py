@@ -46,8 +46,8 @@ class Filter:
     boost : targets, with what to add to their relevance (above 0, up to 1, where 1 is the way from
         the weakest to the strongest candidate; `BOOST` without a number).
     bury : targets that come only where nothing else fits.
-    max_per_brand, max_per_category : at most so many items of one brand, of one category (its
-        whole path); items without one are not counted.
+    max_per_brand, max_per_category, max_per_top_category : at most so many items of one brand, of
+        one category (its whole path), of one top category; items without one are not counted.
     quota : category paths and the share of the list that lies at or below each, exactly.
     new_share : least share of the list that nobody took yet.
     calibration : 0..1, how much the list follows the shares of categories in the history.
@@ -71,6 +71,7 @@ class Filter:
     bury: tuple[str, ...] = ()
     max_per_brand: int | None = None
     max_per_category: int | None = None
+    max_per_top_category: int | None = None
     quota: Weighted = ()
     new_share: float | None = None
     calibration: float | None = None
@@ -104,7 +105,7 @@ class Filter:
         self._check_rules()
 
     def _check_rules(self) -> None:
-        for name in ("max_per_brand", "max_per_category"):
+        for name in ("max_per_brand", "max_per_category", "max_per_top_category"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise QueryError(f"{name} must be a whole number from 1 on, not {value!r}")

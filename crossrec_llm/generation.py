@@ -37,7 +37,7 @@ from crossrec_llm.store import (
     StoredGeneration,
     differences,
 )
-from crossrec_llm.tables import Catalogue, Histories, HistoryOptions
+from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, Walls
 
 CollectionName = Literal["items", "texts", "graph", "users"]
 
@@ -84,6 +84,7 @@ class Generation:
     users : profiles.
     signals : what was learned from histories.
     histories : how events become weights, with what was read off all of them.
+    walls : what lies behind a wall, of which nothing here was learned.
     tuned : what was fitted about blends.
     """
 
@@ -106,6 +107,7 @@ class Generation:
         self.raw, self.vectors, self.space = raw, vectors, space
         self.users, self.signals = users, signals
         self.histories = histories
+        self.walls = Walls.of(catalogue, histories.walls)
         self.tuned, self.stored = tuned, stored
         self._prompts = prompts
         self._chroma: ChromaStore | None = None
@@ -124,11 +126,13 @@ class Generation:
     ) -> Generation:
         """All that is learned from (n_items, dim) encoded texts and events but blends, in memory.
 
+        Nothing is learned from events behind a wall: it is as if they were not there.
         `prompts` are the templates that made the texts; without them free text has no answer.
         """
         codes = catalogue.top_codes
         space = Space.fit(raw, codes, recipe.space)
         vectors = space.apply(raw, codes)
+        events = Walls.of(catalogue, recipe.histories.walls).visible(events)
         weighing = recipe.histories.fitted(events)
         histories = Histories.from_events(events, catalogue, weighing)
         signals = FittedSignals.fit(catalogue, histories, raw, vectors, recipe.signals, progress)

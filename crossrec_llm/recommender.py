@@ -17,19 +17,17 @@ from crossrec_llm.answering import (
     Blend,
     Company,
     PlannedSearch,
+    Policy,
     Rules,
     SituationName,
     Standing,
     WeightedBlend,
     alike,
     arrange,
-    carry_all,
     company_of,
     make_query,
     notes,
-    pool,
     reasons,
-    score_all,
     situation_of,
 )
 from crossrec_llm.errors import QueryError, UnknownUser
@@ -49,7 +47,7 @@ from crossrec_llm.records import (
 from crossrec_llm.resources import default_index
 from crossrec_llm.signals import assemble, rather_before
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
-from crossrec_llm.tables import Histories, history_digest
+from crossrec_llm.tables import OUTSIDE, Histories, history_digest
 
 _POPULAR = WeightedBlend({"popularity": 1.0})
 
@@ -82,6 +80,8 @@ class Recommender:
         self._standing = Standing.of(
             self.recipe.rules, self.catalogue, generation.signals.popularity.cold
         )
+        self._policy = Policy.of(self.recipe.policy, self.catalogue)
+        self._walls = generation.walls
         self.receipt = generation.receipt
         self._loading = RLock()
         self._encoder: Encoder | None = None
@@ -135,7 +135,7 @@ class Recommender:
         QueryError, UnknownItem : a value of the question makes no sense.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        rows, weights, digest = self._history(user_id)
+        rows, weights, digest = self._history(user_id, self._walls.side(filter))
         query = make_query("user", rows, weights)
         return self._answer(query, ask, {"user_id": str(user_id)}, history=digest)
 
@@ -156,10 +156,10 @@ class Recommender:
         UnknownItem : not in the catalogue; similar ids are named.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        newest_first = dict.fromkeys(self._row(item_id) for item_id in reversed(item_ids))
-        rows = list(newest_first)[::-1]
+        known, said = self._on_side(item_ids, self._walls.side(filter))
+        rows = list(dict.fromkeys(reversed(known)))[::-1]
         query = make_query("user", rows, [1.0] * len(rows))
-        return self._answer(query, ask, {"history": list(item_ids)})
+        return self._answer(query, ask, {"history": list(item_ids)}, said=said)
 
     def like(
         self,
@@ -188,20 +188,22 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
-        rows, weights, digest = ((), (), None) if user is None else self._history(user)
+        side = self._walls.side(filter)
+        rows, weights, digest = ((), (), None) if user is None else self._history(user, side)
+        (toward, said), (away, said_too) = (self._on_side(ids, side) for ids in (liked, disliked))
         read = self.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
             rows,
             weights,
-            liked=[self._row(item_id) for item_id in liked],
-            disliked=[self._row(item_id) for item_id in disliked],
+            liked=toward,
+            disliked=away,
             text=text,
             text_vector=self.encoder.encode_query(self.templates.query_text(read)),
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
         asked |= {"read_as": read} if read != text else {}
-        return self._answer(query, ask, asked, history=digest)
+        return self._answer(query, ask, asked, history=digest, said=said + said_too)
 
     def similar(
         self,
@@ -232,8 +234,12 @@ class Recommender:
             raise QueryError(f"mode must be both, alike or together, not {mode!r}")
         row = self._row(item_id)
         asked = {"item_id": str(item_id)} | ({"mode": mode} if mode != "both" else {})
-        company = company_of(self.generation.signals, row) if mode == "together" else "known"
-        query = make_query("similar", [row], [1.0], mode="alike" if company == "unknown" else mode)
+        company: Company = "known"
+        if mode == "together":
+            company = company_of(self.generation.signals, row, self._walls.side(filter, row))
+        if company in ("unknown", "walled"):
+            mode = "alike"
+        query = make_query("similar", [row], [1.0], mode=mode)
         return self._answer(query, ask, asked, company=company)
 
     def audience(self, item_id: str, k: int = 10) -> Audience:
@@ -244,9 +250,12 @@ class Recommender:
         Raises
         ------
         UnknownItem : not in the catalogue; similar ids are named.
+        QueryError : it lies behind a wall.
         """
         Ask(k)
         row = self._row(item_id)
+        if self._walls.behind[row] != OUTSIDE:
+            raise QueryError(f"{item_id!r} lies behind a wall: who would want it is not told")
         users = self.generation.users
         allowed = np.ones(len(users.ids), bool)
         allowed[users.rows(self.ledger.users_of(str(item_id)))] = False
@@ -303,27 +312,31 @@ class Recommender:
         *,
         history: str | None = None,
         company: Company = "known",
+        said: tuple[str, ...] = (),
     ) -> Recommendations:
         cold = self.generation.signals.popularity.cold
+        ruling = self._policy.ruling(query)
+        barred, views = self._barred(query, ask), ruling.views
         rules = Rules.of(
-            self.catalogue, query, ask, self._standing, cold, too_alike=self._too_alike(query)
+            self.catalogue, query, ask, self._standing, cold, barred=barred, ruling=ruling
         )
         blend, sources = self._ranking(query, situation_of(query, ask))
+        blend = views.ranked_by(blend)
         proposing = [self.signals[name] for name in sources if name in self.signals]
         signals = [self.signals[name] for name in blend.names]
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
 
         size = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
-        rows = pool(query, rules.pools(), proposing, size, rules.pinned)
+        rows = views.pool(rules.pools(), proposing, size, rules.pinned)
         while True:
-            scores = score_all(query, rows, signals)
+            scores = views.score(rows, signals)
             parts = blend.parts(rows, scores)
             totals = blend.total(query, rows, parts)
             near = self.generation.raw[rows] if diversity else np.empty((len(rows), 0))
             arranged = arrange(totals, near, ask.k, rules.demands(rows), diversity=diversity)
             chosen = arranged.positions
             found, size = rows[chosen], 2 * size
-            wider = pool(query, [rules.wanting(rows, found)], proposing, size, rows)
+            wider = views.pool([rules.wanting(rows, found)], proposing, size, rows)
             if len(wider) == len(rows):
                 break
             rows = wider
@@ -333,7 +346,7 @@ class Recommender:
         why: list[tuple[Reason, ...]] = [()] * len(found)
         if ask.explain:
             pinned, before = np.isin(found, rules.pinned), self._before(query, found)
-            carried = carry_all(query, found, signals)
+            carried = views.carry(found, signals)
             why = reasons(
                 query, found, scores, parts, carried, signals, item_of, cold, pinned, before=before
             )
@@ -345,7 +358,7 @@ class Recommender:
                 item=item_of(int(row)),
                 score=float(totals[chosen[at]]),
                 cross=bool(rules.outside[row]),
-                cold=bool(cold[row]),
+                cold=bool(cold[row] and self._walls.behind[row] == OUTSIDE),
                 reasons=why[at],
                 signals={
                     name: float(value)
@@ -379,15 +392,27 @@ class Recommender:
                     read_as=asked.get("read_as"),
                     worded=self.generation.signals.lexical.knows(query),
                 ),
+                *self._walls.notes,
+                *said,
                 *rules.notes(found),
             ),
         )
 
-    def _too_alike(self, query: Query) -> np.ndarray | None:
-        """(n_items,) bool, what reads too much like the asked item to go together with it."""
-        if query.mode != "together":
-            return None
-        return alike(query, self.generation.raw, self.recipe.answering.too_alike)
+    def _barred(self, query: Query, ask: Ask) -> dict[str, np.ndarray]:
+        """In words -> (n_items,) bool: what does not come whatever the filter says.
+
+        That is what lies on another side of a wall than the question, and what reads too much like
+        the asked item to go together with it.
+        """
+        barred: dict[str, np.ndarray] = {}
+        if self._walls.paths:
+            asked = int(query.history[0]) if query.kind == "similar" else None
+            side = self._walls.side(ask.filter, asked)
+            barred["on the other side of a wall"] = self._walls.closed(side)
+        if query.mode == "together":
+            least = self.recipe.answering.too_alike
+            barred["too much like it"] = alike(query, self.generation.raw, least)
+        return barred
 
     def _ranking(self, query: Query, situation: SituationName) -> tuple[Blend, Sequence[str]]:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""
@@ -416,9 +441,24 @@ class Recommender:
         """The row of an id; a number is taken for the text that files have it as."""
         return self.catalogue.row(str(item_id))
 
-    def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray, str]:
-        """Rows and weights of a person's history, oldest first, and the digest of a receipt."""
-        events = self.ledger.events_of(str(user_id))
+    def _on_side(self, item_ids: Sequence[str], side: int) -> tuple[list[int], tuple[str, ...]]:
+        """Rows of ids that lie on a side of the walls, and a note of those that do not."""
+        rows = {str(item_id): self._row(item_id) for item_id in item_ids}
+        away = [item_id for item_id, row in rows.items() if self._walls.behind[row] != side]
+        said = f"on the other side of a wall, and left out: {', '.join(map(repr, away))}"
+        kept = [rows[item_id] for item_id in map(str, item_ids) if item_id not in away]
+        return kept, (said,) if away else ()
+
+    def _history(self, user_id: str, side: int = OUTSIDE) -> tuple[np.ndarray, np.ndarray, str]:
+        """Rows and weights of a person's history, oldest first, and the digest of a receipt.
+
+        Of what lies on one side of the walls; who did nothing outside is unknown there, as if
+        nothing had been recorded.
+        """
+        recorded = self.ledger.events_of(str(user_id))
+        events = self._walls.visible(recorded, side)
+        if side == OUTSIDE and len(recorded) and not len(events):
+            raise self.ledger.unknown(str(user_id))
         histories = Histories.from_events(events, self.catalogue, self.generation.histories)
         digest = history_digest(events)
         if not len(histories):

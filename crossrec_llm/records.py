@@ -197,7 +197,7 @@ class Recommendations(Sequence[Recommendation]):
         return [r.to_dict() for r in self.items]
 
     def to_arrow(self) -> pa.Table:
-        """One row a recommendation: rank, item_id, title, category, score, cross, cold, why."""
+        """One row an item: rank, item_id, title, category, score, cross, cold, why, rules."""
         import pyarrow as pa
 
         schema = pa.schema(
@@ -210,6 +210,7 @@ class Recommendations(Sequence[Recommendation]):
                 ("cross", pa.bool_()),
                 ("cold", pa.bool_()),
                 ("why", pa.string()),
+                ("rules", pa.list_(pa.string())),
             ]
         )
         return pa.Table.from_pylist(

@@ -114,6 +114,8 @@ def test_json_gives_the_same_recipe_back():
         ({"answering": {"diversity": 0.4}}, False),
         ({"search": {"exact_below": 7}}, False),
         ({"rules": {"pin": ["a"], "boost": {"new": 0.2}, "max_per_brand": 2}}, False),
+        ({"policy": {"deny": ["A -> B"], "share": {"B -> A": 0.2}}}, False),
+        ({"histories": {"walls": ["A"]}}, True),
         ({"blend": {"tune": False}}, False),
         ({"blend": {"user": {"weights": {"text": 1}}}}, False),
         ({"histories": {"event_weights": {"view": 0.5}}}, True),

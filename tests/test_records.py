@@ -43,6 +43,7 @@ def test_arrow_has_one_row_an_item():
     table = ANSWER.to_arrow()
     assert table.num_rows == 2
     assert table["why"].to_pylist() == ["reads alike", ""]
+    assert table["rules"].to_pylist() == [list(r.rules) for r in ANSWER]
 
 
 def test_terminal_text_has_notes_items_and_shortfall():

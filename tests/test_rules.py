@@ -59,6 +59,7 @@ def questions(draw):
         bury=tuple(draw(st.lists(targets, max_size=1))),
         max_per_brand=draw(most),
         max_per_category=draw(most),
+        max_per_top_category=draw(most),
         quota=quotas,
         new_share=draw(share),
         calibration=draw(share),
@@ -99,7 +100,11 @@ def test_every_rule_with_every_other(recommender, narrow, question, small):
         )
     assert all(r.reasons[0].kind == "pinned" for r in answer if "pin" in r.rules)
 
-    for name, of in (("brand", lambda g: g.brand), ("category", lambda g: g.category)):
+    for name, of in (
+        ("brand", lambda g: g.brand),
+        ("category", lambda g: g.category),
+        ("top_category", lambda g: g.category[0]),
+    ):
         cap = getattr(filter, f"max_per_{name}")
         fullest = max(Counter(of(g) for g in found if of(g)).values(), default=0)
         if cap is not None and fullest > cap:
@@ -217,8 +222,8 @@ def test_from_the_command_line(shop_index, recommender, monkeypatch):
     words = [
         "user", "u1", "-k", 6, "--pin", "b-roses", "--boost", "category:Books=0.4", "--boost",
         "new", "--bury", "category:Garden", "--max-per-brand", 1, "--max-per-category", 2,
-        "--quota", "Books=0.5", "--new-share", 0.3, "--calibration", 0.2, "--added-within", 400,
-        "--no-standing",
+        "--max-per-top-category", 4, "--quota", "Books=0.5", "--new-share", 0.3,
+        "--calibration", 0.2, "--added-within", 400, "--no-standing",
     ]  # fmt: skip
     code, out, _ = run(*words, "--json")
     assert code == 0
@@ -228,6 +233,7 @@ def test_from_the_command_line(shop_index, recommender, monkeypatch):
         bury="category:Garden",
         max_per_brand=1,
         max_per_category=2,
+        max_per_top_category=4,
         quota={"Books": 0.5},
         new_share=0.3,
         calibration=0.2,

@@ -26,6 +26,7 @@ from crossrec_llm.answering.blend import (
 from crossrec_llm.answering.candidates import (
     PlannedSearch,
     SearchOptions,
+    Views,
     carry_all,
     pool,
     propose,
@@ -34,6 +35,7 @@ from crossrec_llm.answering.candidates import (
 from crossrec_llm.answering.explaining import reasons, shorten
 from crossrec_llm.answering.filters import alike, allowed_rows, crosses, home_categories
 from crossrec_llm.answering.learned import LearnedBlend, features
+from crossrec_llm.answering.policy import Policy, PolicyOptions, Ruling
 from crossrec_llm.answering.profile import make_query
 from crossrec_llm.answering.rules import Rules
 from crossrec_llm.answering.standing import RulesOptions, Standing
@@ -51,14 +53,18 @@ __all__ = [
     "Demands",
     "LearnedBlend",
     "PlannedSearch",
+    "Policy",
+    "PolicyOptions",
     "Rules",
     "RulesOptions",
+    "Ruling",
     "SearchOptions",
     "Situation",
     "SituationName",
     "Standing",
     "Tuned",
     "TunedBlend",
+    "Views",
     "WeightedBlend",
     "alike",
     "allowed_rows",

@@ -50,6 +50,13 @@ class Cap:
     codes: np.ndarray
     most: int
 
+    @property
+    def words(self) -> str:
+        kind = self.name.removeprefix("max_per_")
+        if kind == self.name:
+            return f"at most {self.most} by {kind}"
+        return f"at most {self.most} per {kind.replace('_', ' ')}"
+
 
 @dataclass(frozen=True, eq=False)
 class Split:

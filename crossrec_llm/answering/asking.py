@@ -11,10 +11,11 @@ from crossrec_llm.errors import QueryError
 from crossrec_llm.filter import Filter
 from crossrec_llm.records import Query
 from crossrec_llm.signals import FittedSignals
+from crossrec_llm.tables import OUTSIDE
 
-Company = Literal["known", "imputed", "unknown"]
+Company = Literal["known", "imputed", "unknown", "walled"]
 """Whether it is known what an item is taken with: from people who took it; nobody took it, and it
-was filled in from items that read like it; or not at all."""
+was filled in from items that read like it; not at all; or not looked at behind a wall."""
 
 COMPANY_NOTES: Mapping[Company, tuple[str, ...]] = {
     "known": (),
@@ -23,6 +24,7 @@ COMPANY_NOTES: Mapping[Company, tuple[str, ...]] = {
         "nobody took this item together with another: what goes with it is not known, "
         "these are alike",
     ),
+    "walled": ("behind a wall it is not looked at what is taken with an item: these are alike",),
 }
 
 
@@ -71,8 +73,10 @@ def situation_of(query: Query, ask: Ask) -> SituationName:
     return "cross" if ask.filter.cross == "only" else "user"
 
 
-def company_of(fitted: FittedSignals, row: int) -> Company:
-    """How much is known of what the item of a row is taken with."""
+def company_of(fitted: FittedSignals, row: int, side: int = OUTSIDE) -> Company:
+    """How much is known of what the item of a row is taken with, by the wall that it is behind."""
+    if side != OUTSIDE:
+        return "walled"
     beside = [fitted.matrices.get(name) for name in ("neighbours", "transitions")]
     if not any(m is not None and m.indptr[row + 1] > m.indptr[row] for m in beside):
         return "unknown"

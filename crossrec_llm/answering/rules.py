@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +20,7 @@ from crossrec_llm.answering.arranging import (
 )
 from crossrec_llm.answering.asking import Ask
 from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
+from crossrec_llm.answering.policy import Ruling
 from crossrec_llm.answering.standing import Standing, quota_codes, target_rows
 from crossrec_llm.records import Query
 from crossrec_llm.tables import Catalogue
@@ -31,9 +32,12 @@ class Rules:
 
     asked : with the filter that is in force, of the question and the recipe.
     outside, cold, allowed : (n_items,) bool, outside the home categories; nobody took it; passes
-        the filter.
+        the filter and all that bars.
     home : codes of the home categories.
     standing : those of the recipe, as far as they are part of `asked`.
+    barred : in words -> (n_items,) bool, what does not come beside what the filter keeps out.
+    ruling : of the policy; None = there is none.
+    policy_notes : what it kept from each other.
 
     Raises
     ------
@@ -48,6 +52,9 @@ class Rules:
     home: np.ndarray
     cold: np.ndarray
     standing: Standing
+    barred: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ruling: Ruling | None = None
+    policy_notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -58,18 +65,25 @@ class Rules:
         standing: Standing,
         cold: np.ndarray,
         *,
-        too_alike: np.ndarray | None = None,
+        barred: Mapping[str, np.ndarray] = {},
+        ruling: Ruling | None = None,
     ) -> Rules:
         """The rules of a question and those of the recipe, unless the question wants none.
 
-        `too_alike`: (n_items,) bool, what must not come either; None = nothing.
+        What is `barred`, and what the policy says, holds in any case.
         """
         standing = standing if ask.filter.standing else Standing()
         filter = standing.joined(ask)
         home = home_categories(catalogue, query)
         allowed = allowed_rows(catalogue, filter, query)
-        if too_alike is not None:
-            allowed &= ~too_alike
+        for mask in barred.values():
+            allowed &= ~mask
+        policy_notes: tuple[str, ...] = ()
+        if ruling is not None:
+            policy_notes = tuple(ruling.notes(allowed))
+            if ruling.barred is not None:
+                allowed &= ~ruling.barred
+                barred = {**barred, "kept out by the policy": ruling.barred}
         return cls(
             catalogue=catalogue,
             query=query,
@@ -79,6 +93,9 @@ class Rules:
             home=home,
             cold=cold,
             standing=standing,
+            barred=barred,
+            ruling=ruling,
+            policy_notes=policy_notes,
         )
 
     @cached_property
@@ -114,6 +131,12 @@ class Rules:
         if filter.max_per_category is not None:
             codes = self.catalogue.category_codes
             caps.append(Cap("max_per_category", codes, filter.max_per_category))
+        if filter.max_per_top_category is not None:
+            tops = self.catalogue.top_codes
+            codes = np.where(tops == self.catalogue.no_category, -1, tops)
+            caps.append(Cap("max_per_top_category", codes, filter.max_per_top_category))
+        if self.ruling is not None:
+            caps += self.ruling.caps(self.asked.k)
         return tuple(caps)
 
     @cached_property
@@ -232,9 +255,7 @@ class Rules:
     def shortfall(self, found: np.ndarray) -> str | None:
         """Why the list is not what was asked for; None when it is."""
         k = self.asked.k
-        with_caps = ", ".join(
-            f"at most {cap.most} per {cap.name.removeprefix('max_per_')}" for cap in self._caps
-        )
+        with_caps = ", ".join(cap.words for cap in self._caps)
         passing = "pass the filter"
         if self.query.mode == "together":
             passing += " and read differently enough to go with it"
@@ -268,19 +289,25 @@ class Rules:
             if got < wanted:
                 yield f"{got} instead of {wanted} of {k} lie in {name}: no more there {passing}"
 
+    def _kept_out(self, rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """(why, which) of rows that are not allowed."""
+        for words, mask in self.barred.items():
+            yield words, rows[mask[rows]]
+            rows = rows[~mask[rows]]
+        known = np.isin(rows, np.concatenate([self.query.history, self.query.disliked]))
+        yield "excluded by the filter", rows[~known]
+        yield "already known, or excluded by the filter", rows[known]
+
     def notes(self, found: np.ndarray) -> Iterator[str]:
         """What came of the pins, and of caps that they break; standing rules passed over."""
         yield from self.standing.notes
+        yield from self.policy_notes
         if len(self.pinned) < len(self._pins):
             out = self._pins[~self.allowed[self._pins]]
-            known = np.isin(out, np.concatenate([self.query.history, self.query.disliked]))
             why = [
                 f"{', '.join(repr(self.catalogue.ids[row]) for row in rows)} "
                 f"{'is' if len(rows) == 1 else 'are'} {words}"
-                for rows, words in (
-                    (out[~known], "excluded by the filter"),
-                    (out[known], "already known, or excluded by the filter"),
-                )
+                for words, rows in self._kept_out(out)
                 if len(rows)
             ]
             if len(self._pins) - len(out) > len(self.pinned):

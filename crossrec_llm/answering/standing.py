@@ -31,7 +31,8 @@ class RulesOptions:
     exclude : item ids that never come.
     available : only items that can be had now.
     added_within : only items added within so many days of the one added last.
-    max_per_brand, max_per_category : at most so many items of one brand, of one category path.
+    max_per_brand, max_per_category, max_per_top_category : at most so many items of one brand, of
+        one category path, of one top category.
     quota : category path -> share of the list that lies at or below it, exactly.
     new_share : least share of the list that nobody took yet.
     calibration : 0..1, how much the list follows the shares of categories in the history.
@@ -46,6 +47,7 @@ class RulesOptions:
     added_within: Annotated[float, Gt(0)] | None = None
     max_per_brand: Annotated[int, Ge(1)] | None = None
     max_per_category: Annotated[int, Ge(1)] | None = None
+    max_per_top_category: Annotated[int, Ge(1)] | None = None
     quota: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict)
     new_share: Annotated[float, Ge(0), Le(1)] | None = None
     calibration: Annotated[float, Ge(0), Le(1)] | None = None

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from crossrec_llm.meaning import Encoder, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_folder
-from crossrec_llm.tables import Histories, Inputs, Tables, read_tables
+from crossrec_llm.tables import Histories, Inputs, Tables, Walls, read_tables
 
 _CACHE = "vectors.cache"  # as `build` calls it
 
@@ -107,10 +107,12 @@ def assess(
     seconds: dict[str, float] = {}
     with _timed(seconds, "read", progress):
         tables = read_tables(items, interactions, recipe.tables, progress=progress)
+        walls = Walls.of(tables.catalogue, recipe.histories.walls)
+        tables = replace(tables, events=walls.visible(tables.events))
         held = None if test is None else _held_out(items, test, recipe)
     with _timed(seconds, "look", progress):
         text, across, leaks = _look(tables, held, recipe, seed)
-    notes = [note for table in tables.report.tables for note in table.notes]
+    notes = [*walls.notes, *(note for table in tables.report.tables for note in table.notes)]
     trial: Trial | None = None
     if across is None:
         verdict = _unmeasured(tables)

@@ -74,7 +74,7 @@ def build(
         f"users and {done.events:,} events; {done.encoded:,} texts encoded, "
         f"{done.from_cache:,} from the cache"
     )
-    for line in [*show.blend(done.blend), *show.left_out(done.left_out)]:
+    for line in [*show.blend(done.blend), *show.left_out(done.left_out), *done.notes]:
         show.say(line)
     if done.report.rejected:
         place = rejects or where.index / "rejects.csv"

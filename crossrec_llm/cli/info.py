@@ -31,6 +31,7 @@ def info(where: Where, output: Output) -> None:
             "chroma": recipe.store.url or "embedded",
             "blend": generation.tuned.summary(),
             "left_out": dict(generation.signals.left_out),
+            "walls": list(recipe.histories.walls),
             "made_from": dict(index.generation.parts),
             "bytes": size,
         }
@@ -50,5 +51,5 @@ def info(where: Where, output: Output) -> None:
             )
             value = ", ".join(parts)
         elif isinstance(value, list):
-            value = ", ".join(value)
+            value = ", ".join(value) or "none"
         show.say(f"{name.replace('_', ' '):<16}{value}")

@@ -138,6 +138,9 @@ class Narrow:
     max_per_category: Annotated[
         int | None, typer.Option(help="At most so many items of one category (its whole path).")
     ] = None
+    max_per_top_category: Annotated[
+        int | None, typer.Option(help="At most so many items of one top category.")
+    ] = None
     quota: Annotated[
         list[str],
         typer.Option(
@@ -178,6 +181,7 @@ class Narrow:
             bury=tuple(self.bury),
             max_per_brand=self.max_per_brand,
             max_per_category=self.max_per_category,
+            max_per_top_category=self.max_per_top_category,
             quota=[_with_number(text) for text in self.quota],
             new_share=self.new_share,
             calibration=self.calibration,

@@ -21,7 +21,7 @@ from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.store import Index
-from crossrec_llm.tables import Catalogue, Inputs, near_matches, read_tables
+from crossrec_llm.tables import Catalogue, Inputs, Walls, near_matches, read_tables
 from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.training import THOROUGH
 
@@ -147,7 +147,7 @@ def _require_target(parts: Split, catalogue: Catalogue) -> None:
 def _from_index(index: str | Path | None) -> Data:
     with Index.open(Path(index) if index is not None else default_index()) as opened:
         built = Generation.load(opened.generation)
-        events = opened.ledger.events()
+        events = built.walls.visible(opened.ledger.events())
     return Data(built.recipe, built.catalogue, built.raw, events, served=Recommender(built))
 
 
@@ -173,7 +173,8 @@ class _Files:
         encoder = Encoder(recipe.encoder)
         prompts = Templates.load(default_folder("prompts"), recipe.templates, tokens=encoder.tokens)
         tables = read_tables(items, interactions, recipe.tables, progress=progress)
-        return cls(recipe, tables.catalogue, tables.events, encoder, prompts)
+        walls = Walls.of(tables.catalogue, recipe.histories.walls)
+        return cls(recipe, tables.catalogue, walls.visible(tables.events), encoder, prompts)
 
     def encoded(self, progress: Progress | None) -> Data:
         texts = self.prompts.item_texts(self.catalogue)
@@ -184,6 +185,7 @@ class _Files:
 def _read_log(log: Inputs, given: Data | _Files) -> pa.Table:
     """Events of another log on the items that there are."""
     events = read_tables(given.catalogue.table, log, given.recipe.tables).events
+    events = Walls.of(given.catalogue, given.recipe.histories.walls).visible(events)
     if not len(events):
         raise DataError("no event is on an item of the catalogue; do the ids match?", source="log")
     return events

@@ -18,10 +18,12 @@ from crossrec_llm.tables.report import (
     Suspicion,
     TableReport,
 )
+from crossrec_llm.tables.walls import OUTSIDE, Walls
 
 __all__ = [
     "EVENTS_SCHEMA",
     "ITEMS_SCHEMA",
+    "OUTSIDE",
     "BotOptions",
     "Catalogue",
     "CleaningOptions",
@@ -40,6 +42,7 @@ __all__ = [
     "TableReport",
     "Tables",
     "TablesOptions",
+    "Walls",
     "fingerprint_inputs",
     "history_digest",
     "near_matches",

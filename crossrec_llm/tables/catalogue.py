@@ -234,17 +234,26 @@ class Catalogue:
     def under(self, path: str) -> np.ndarray:
         """(n,) bool: items at or below a category path, compared without case.
 
+        Raises
+        ------
+        QueryError : no item is there; names categories that look like it.
+        """
+        return np.asarray(self.paths_under(path)[0][self._paths[1]])
+
+    def paths_under(self, path: str) -> tuple[np.ndarray, int]:
+        """(n_paths,) bool, which of `paths` lie at or below a path; and how many parts it has.
+
         "A > B" and "A/B" are both read; a name that itself holds ">" or "/" is found too.
 
         Raises
         ------
-        QueryError : no item is there; names categories that look like it.
+        QueryError : as of `under`.
         """
         for wanted in _readings(path):
             n = len(wanted)
             hit = np.array([p[:n] == wanted for p in self._folded_paths], bool)
             if hit.any():
-                return np.asarray(hit[self._paths[1]])
+                return hit, n
         known = {
             CATEGORY_SEPARATOR.join(p[:n]) for p in self._paths[0] for n in range(1, len(p) + 1)
         }

@@ -52,11 +52,23 @@ class HistoryOptions:
         most this is a dislike. None: two fifths of the scale, which is the smallest of 1, 5, 10
         and 100 that holds the largest rating (so 2 of 5 stars, 4 of 10); `fitted` writes the
         number down.
+    walls : category paths around which a wall stands: what people did there neither causes nor
+        explains anything outside, and is not learned from (docs/crossing.md).
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     event_weights: Mapping[str, float] = field(default_factory=dict)
     rating_dislike_at_most: float | None = None
+    walls: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "walls", tuple(self.walls))  # JSON knows only lists
+        for path in self.walls:
+            if not path.strip() or "*" in path:
+                raise ValueError(
+                    f"a wall stands around a category path, which {path!r} is not; "
+                    'give one as in ["Health", "Finance > Debt"]'
+                )
 
     def fitted(self, events: pa.Table) -> HistoryOptions:
         """The same options with `rating_dislike_at_most` read off the ratings in `events`.

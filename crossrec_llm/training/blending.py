@@ -15,7 +15,7 @@ from crossrec_llm.meaning import Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
-from crossrec_llm.tables import Catalogue
+from crossrec_llm.tables import Catalogue, Walls
 from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
@@ -101,7 +101,11 @@ def fit_blend(
     options: TuneOptions = TuneOptions(),
     progress: Progress | None = None,
 ) -> TunedBlend:
-    """Hide some items, fit the signals without them, and fit what blends the signals on them."""
+    """Hide some items, fit the signals without them, and fit what blends the signals on them.
+
+    Nobody is asked about anything behind a wall.
+    """
+    events = Walls.of(catalogue, recipe.histories.walls).visible(events)
     by: HideBy = options.by or ("last" if no_clock(events) else "later")
     held = _hold_out(recipe, catalogue, events, options, by)
     if options.by is None and by == "later" and _after_known(held, catalogue) < LEAST_CASES:

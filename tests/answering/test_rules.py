@@ -145,6 +145,11 @@ def test_shortfalls_name_the_rule():
         "1 instead of 3 of 3 are new: no more pass the filter with at most 1 per brand"
     )
     assert rules(Filter(max_per_brand=1)).shortfall(np.array([0, 2, 3])) is None
+    tops = rules(Filter(max_per_top_category=1))
+    assert tops.shortfall(np.array([0, 2])) == (
+        "2 of 3: no more items pass the filter with at most 1 per top category"
+    )
+    assert not tops.wanting(np.array([0, 2, 4]), np.array([0, 2, 4])).any()  # no top category: free
     pins = rules(Filter(max_per_brand=1, pin=("tea-green", "tea-black")))
     assert list(pins.notes(np.array([0, 1, 2]))) == ["max_per_brand 1: 2 came, as they are pinned"]
 

@@ -432,3 +432,13 @@ def test_a_fit_of_a_blend_learns_its_signals_without_what_it_hides(tmp_path, mon
         for n, events in enumerate((*learned_from, events_of(never)))
     )
     assert one == other == without
+
+
+def test_nothing_behind_a_wall_is_fitted_on():
+    recipe = Recipe.from_dict({"histories": {"walls": ["B"]}})
+    events = events_of(grouped(300))
+    behind = np.array([int(item_id[1:]) % 2 == 1 for item_id in events["item_id"].to_pylist()])
+    outside = events.filter(pa.array(~behind))
+    found, same = (fit_blend(recipe, CATALOGUE, RAW, e, options=SMALL) for e in (events, outside))
+    assert found == same
+    assert found != fit_blend(Recipe(), CATALOGUE, RAW, events, options=SMALL)

@@ -1,0 +1,273 @@
+"""What may cross from where to where: the policy of a recipe, looked up for one question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+
+from crossrec_llm.answering.arranging import Cap
+from crossrec_llm.answering.candidates import Views
+from crossrec_llm.errors import QueryError
+from crossrec_llm.records import STRICT, Query
+from crossrec_llm.tables import Catalogue
+
+ANY = "*"
+_ARROW = "->"
+_DEFAULT = 0  # the entry that stands for all pairs that no other is about
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """What may cross from one category to another.
+
+    An entry is "FROM -> TO", two category paths that hold for everything below them, or "*" for
+    any category. Of several that are about a pair of items the one with the longest paths counts,
+    both lengths added; of equally long ones the strictest. docs/crossing.md has the details.
+
+    default : "allow" or "deny" what no entry is about.
+    allow : entries that may be crossed.
+    deny : entries that may not: the history item neither causes nor explains the other one.
+    share : entry -> at most this share of a list may lie there, of what that crossing brings.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    default: Literal["allow", "deny"] = "allow"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    share: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for text, _ in self.entries():
+            ends(text)
+
+    def entries(self) -> Iterator[tuple[str, float]]:
+        """(entry, the share of a list that it may bring): 1 is all that fits, 0 nothing."""
+        yield from ((text, 1.0) for text in self.allow)
+        yield from ((text, 0.0) for text in self.deny)
+        yield from self.share.items()
+
+
+def ends(entry: str) -> tuple[str, str]:
+    """FROM and TO.
+
+    Raises
+    ------
+    QueryError : it has another shape.
+    """
+    parts = [part.strip() for part in entry.split(_ARROW)]
+    if len(parts) != 2 or not all(parts):
+        raise QueryError(f'{entry!r} has not the shape "FROM -> TO", as in "Toys -> Alcohol"')
+    for part in parts:
+        if ANY in part and part != ANY:
+            raise QueryError(
+                f"{entry!r}: write {part.split(ANY)[0].rstrip(' >')!r}, which holds for all that "
+                'lies below it; "*" stands alone, for any category'
+            )
+    return parts[0], parts[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """One entry over the distinct category paths of a catalogue.
+
+    home, target : (n_paths,) bool.
+    share : of a list, that it may bring.
+    inside : whether both ends lie in one top category, so that it is about pairs in there too.
+    """
+
+    text: str
+    home: np.ndarray
+    target: np.ndarray
+    share: float
+    inside: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Policy:
+    """The entries that a catalogue has categories for, and what they say of each pair of items.
+
+    Items are of one kind where no entry tells them apart, and there are few kinds.
+
+    entries : the least specific first.
+    kinds : (n_items,) int.
+    winner : (kinds, kinds) int, which entry counts from one to the other; -1 is no crossing.
+    notes : one for each entry that is passed over.
+    """
+
+    entries: tuple[_Entry, ...]
+    kinds: np.ndarray
+    winner: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: PolicyOptions, catalogue: Catalogue) -> Policy:
+        """The policy of a recipe; what the catalogue does not have is passed over."""
+        found, notes = list[tuple[int, float, _Entry]](), list[str]()
+        everything = np.ones(len(catalogue.paths), bool)
+        for text, share in options.entries():
+            home, target = ends(text)
+            try:
+                (left, m), (right, n) = (_under(catalogue, path) for path in (home, target))
+            except QueryError as error:
+                notes.append(f"policy: {text!r} is passed over: {error}")
+                continue
+            tops = ({catalogue.paths[path][0] for path in np.flatnonzero(x)} for x in (left, right))
+            inside = ANY not in (home, target) and len(set.union(*tops)) == 1
+            found.append((m + n, share, _Entry(text, left, right, share, inside)))
+        found.sort(key=lambda entry: (entry[0], -entry[1]))
+        least = _Entry("default", everything, everything, float(options.default == "allow"), False)
+        entries = (least, *(entry for _, _, entry in found))
+        of_path, first = _kinds(catalogue, entries)
+        winner = _winner([catalogue.paths[path] for path in first], entries, first)
+        return cls(entries, of_path[catalogue.path_codes], winner, tuple(notes))
+
+    def ruling(self, query: Query) -> Ruling:
+        """What it says about one question."""
+        kinds = self.kinds[np.concatenate([query.history, query.disliked])]
+        homes = np.unique(kinds)
+        return Ruling(self, query, homes, self.winner[homes])
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Of each entry; one more at the end, for a pair that is no crossing (-1)."""
+        return np.array([*(entry.share for entry in self.entries), 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Ruling:
+    """What a policy says about one question: who sees what of the history, and what stays out.
+
+    homes : (m,) kinds of the history and the dislikes, sorted.
+    winner : (m, kinds) the entry that counts from each of them to each kind.
+    """
+
+    policy: Policy
+    query: Query
+    homes: np.ndarray
+    winner: np.ndarray
+
+    @cached_property
+    def _may(self) -> np.ndarray:
+        """(m, kinds) bool: which homes may cause which kinds."""
+        return np.asarray(self.policy.shares[self.winner] > 0)
+
+    def _of(self, rows: np.ndarray) -> np.ndarray:
+        """Where the kinds of some rows are among the homes."""
+        return np.searchsorted(self.homes, self.policy.kinds[rows])
+
+    @property
+    def _bends(self) -> bool:
+        """Whether the history only bends the order: a free text may bring anything."""
+        return self.query.kind == "like" or not len(self.query.history)
+
+    @cached_property
+    def _barred(self) -> np.ndarray:
+        """(kinds,) bool: what nothing in the history may bring."""
+        if self._bends:
+            return np.zeros(self._may.shape[1], bool)
+        return ~self._may[self._of(self.query.history)].any(axis=0)
+
+    @property
+    def barred(self) -> np.ndarray | None:
+        """(n_items,) bool: what must not come; None where everything may."""
+        return self._barred[self.policy.kinds] if self._barred.any() else None
+
+    @cached_property
+    def views(self) -> Views:
+        """The question as each item may see it."""
+        if self._may[:, ~self._barred].all():
+            return Views.of(self.query)
+        sets, view = np.unique(self._may.T, axis=0, return_inverse=True)
+        history, disliked = self._of(self.query.history), self._of(self.query.disliked)
+        of_row = view.reshape(-1)[self.policy.kinds]
+        return Views.cut(self.query, sets[:, history], sets[:, disliked], of_row)
+
+    def caps(self, k: int) -> tuple[Cap, ...]:
+        """Of a list of `k`; each entry counts the items that it, of all their pairs, lets in most.
+
+        An item that something of the history, or a free text, may bring without limit is not
+        counted.
+        """
+        if self._bends:
+            return ()
+        winner = self.winner[np.unique(self._of(self.query.history))]
+        shares = self.policy.shares[winner]
+        best, kinds = np.argmax(shares, axis=0), np.arange(winner.shape[1])
+        share, entry = shares[best, kinds], winner[best, kinds]
+        capped = np.where((share > 0) & (share < 1), entry, -1)
+        return tuple(
+            Cap(
+                f"policy {self.policy.entries[number].text}",
+                np.where(capped == number, 0, -1)[self.policy.kinds],
+                int(np.floor(k * self.policy.entries[number].share + 1e-9)),
+            )
+            for number in np.unique(capped[capped >= 0])
+        )
+
+    def notes(self, allowed: np.ndarray) -> Iterator[str]:
+        """What the policy kept from each other, among the items that may come otherwise.
+
+        Parameters
+        ----------
+        allowed : (n_items,) bool, before the policy.
+        """
+        yield from self.policy.notes
+        if self._may.all():
+            return
+        there = np.bincount(self.policy.kinds[allowed], minlength=len(self._barred))
+        for number in np.unique(self.winner[~self._may]):
+            denied = (self.winner == number).any(axis=0)
+            left_out = int(there[denied & self._barred].sum())
+            others = int(there[denied & ~self._barred].sum())
+            what = "nothing crosses that it does not allow"
+            if number != _DEFAULT:
+                text = self.policy.entries[number].text
+                home, target = ("any category" if e == ANY else e for e in ends(text))
+                what = f"nothing crosses from {home} to {target}"
+            said = [f"items left out: {left_out:,}"] if left_out else []
+            said += [f"scored without that part of the history: {others:,}"] if others else []
+            if said:
+                yield f"policy: {what} ({'; '.join(said)})"
+
+
+def _kinds(catalogue: Catalogue, entries: Sequence[_Entry]) -> tuple[np.ndarray, np.ndarray]:
+    """(n_paths,) the kind of each distinct path, and (kinds,) a path of each.
+
+    Paths of one kind lie in the same top category and at the same ends of all entries.
+    """
+    tops = [path[0] if path else "" for path in catalogue.paths]
+    known = np.unique(tops, return_inverse=True)[1]
+    ends = [mask for entry in entries for mask in (entry.home, entry.target)]
+    _, first, kinds = np.unique(
+        np.stack([known, *ends]), axis=1, return_index=True, return_inverse=True
+    )
+    return kinds.reshape(-1), first
+
+
+def _winner(
+    paths: Sequence[tuple[str, ...]], entries: Sequence[_Entry], places: np.ndarray
+) -> np.ndarray:
+    """(p, p) int: the most specific entry about each pair of paths; -1 is no crossing.
+
+    What has no category crosses nowhere.
+    """
+    tops = np.array([path[0] if path else "" for path in paths])
+    named = tops != ""
+    crossing = (tops[:, None] != tops) & named[:, None] & named
+    winner = np.where(crossing, _DEFAULT, -1)
+    for number, entry in enumerate(entries[1:], 1):
+        about = entry.home[places][:, None] & entry.target[places]
+        winner[about & (crossing | entry.inside)] = number
+    return winner
+
+
+def _under(catalogue: Catalogue, path: str) -> tuple[np.ndarray, int]:
+    """(n_paths,) bool, which distinct paths one end of an entry is about; and how long it is."""
+    if path == ANY:
+        return np.ones(len(catalogue.paths), bool), 0
+    return catalogue.paths_under(path)
