@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
-from crossrec_llm.answering import AnsweringOptions, BlendOptions, RulesOptions, SearchOptions
+from crossrec_llm.answering import (
+    AnsweringOptions,
+    BlendOptions,
+    RulesOptions,
+    SearchOptions,
+    Wording,
+)
 from crossrec_llm.errors import RecipeError
 from crossrec_llm.meaning import EncoderOptions, SpaceOptions, TemplateOptions
 from crossrec_llm.records import STRICT
@@ -47,7 +53,8 @@ class Recipe:
 
         Raises
         ------
-        RecipeError : it cannot be found or parsed, or with every setting that is wrong.
+        RecipeError : it cannot be found or parsed, or with every setting that is wrong; or the
+            sentences of its language are.
         """
         path = _find(name_or_path)
         try:
@@ -60,7 +67,9 @@ class Recipe:
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(str(path), [f"is not TOML: {error}"]) from error
         _resolve_paths(raw, path.parent)
-        return cls.from_dict(raw, source=str(path), text=text)
+        recipe = cls.from_dict(raw, source=str(path), text=text)
+        Wording.load(recipe.answering.language)
+        return recipe
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "recipe", text: str = "") -> Recipe:
@@ -145,8 +154,12 @@ def _settings(cls: Any, loc: tuple[str, ...]) -> list[str]:
 
 
 def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
-    """Make paths of templates and models that lie beside the recipe absolute, in place."""
-    for table, keys in (("templates", ("item", "history", "query")), ("encoder", ("model",))):
+    """Make paths of files and models that lie beside the recipe absolute, in place."""
+    for table, keys in (
+        ("templates", ("item", "history", "query")),
+        ("encoder", ("model",)),
+        ("answering", ("language",)),
+    ):
         settings = raw.get(table)
         if not isinstance(settings, dict):
             continue

@@ -111,14 +111,20 @@ def standardise(scores: np.ndarray) -> np.ndarray:
     A value that is not finite, and every value of a column without spread, becomes 0: it speaks
     neither for nor against.
     """
+    finite, mean, spread = _moments(scores)
+    centred = np.where(finite, np.where(finite, scores, 0) - mean, 0)
+    return np.where(spread > 0, centred / np.where(spread > 0, spread, 1), 0).astype(np.float32)
+
+
+def _moments(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of (n, s) are finite, and each column's mean and spread over them, 0 for no spread."""
     finite = np.isfinite(scores)
     values = np.where(finite, scores, 0).astype(np.float64)
     count = np.maximum(finite.sum(axis=0), 1)
     mean = values.sum(axis=0) / count
-    centred = np.where(finite, values - mean, 0)
-    spread = np.sqrt((centred**2).sum(axis=0) / count)
+    spread = np.sqrt((np.where(finite, values - mean, 0) ** 2).sum(axis=0) / count)
     flat = spread <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
-    return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
+    return finite, mean, np.where(flat, 0, spread)
 
 
 class Blend(Protocol):
@@ -134,6 +140,10 @@ class Blend(Protocol):
 
         `rows` is (n,) int64, the pool; `scores` (n, s), what the signals say of it.
         """
+        ...
+
+    def slopes(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(n, s) float32: how much `parts` rise with a signal's score of each row; 0 for none."""
         ...
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -167,11 +177,18 @@ class WeightedBlend:
         self.is_cold = is_cold
 
     def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        parts = standardise(scores)
+        return standardise(scores) * self._weighing(rows)
+
+    def slopes(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        finite, _, spread = _moments(scores)
+        steepness = np.where(finite & (spread > 0), 1 / np.where(spread > 0, spread, 1), 0)
+        return (steepness * self._weighing(rows)).astype(np.float32)
+
+    def _weighing(self, rows: np.ndarray) -> np.ndarray:
+        """(s,) or (n, s) float32 weights."""
         if self.is_cold is None:
-            return parts * self.weights
-        cold = self.is_cold[rows][:, None]
-        return parts * np.where(cold, self.cold_weights, self.weights)
+            return self.weights
+        return np.where(self.is_cold[rows][:, None], self.cold_weights, self.weights)
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
         total: np.ndarray = parts.sum(axis=1)
