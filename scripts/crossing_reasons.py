@@ -1,4 +1,4 @@
-"""Whether reasons hold: they add up, their counterfactuals come true, and who is named first matters.
+"""Whether reasons hold: they add up, counterfactuals come true, who is named first matters.
 
 .venv/bin/python scripts/crossing_reasons.py INDEX [-n 1000] [--seed 0]
 """
@@ -37,7 +37,7 @@ class LedgerWithout:
 
 
 def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
-    """Figures of an index (`name` says which), each over n of what it counts where there are so many.
+    """Figures of an index, each over n of what it counts, where there are so many.
 
     "first-named ..." counts wins of the item that a reason names first: the recommended item's
     score falls further without it than without another item of the same history. Both are
@@ -56,7 +56,7 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
 
 
 def _people(recommender: Recommender, n: int, rng: np.random.Generator) -> Iterator[str]:
-    """n people who have a profile, each once as long as there are others."""
+    """So many people who have a profile, each once as long as there are others."""
     ids = recommender.generation.users.ids
     for start in range(0, n, len(ids)):
         for at in rng.permutation(len(ids))[: n - start]:

@@ -111,12 +111,12 @@ def standardise(scores: np.ndarray) -> np.ndarray:
     A value that is not finite, and every value of a column without spread, becomes 0: it speaks
     neither for nor against.
     """
-    finite, mean, spread = _moments(scores)
+    finite, mean, spread = moments(scores)
     centred = np.where(finite, np.where(finite, scores, 0) - mean, 0)
     return np.where(spread > 0, centred / np.where(spread > 0, spread, 1), 0).astype(np.float32)
 
 
-def _moments(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def moments(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which of (n, s) are finite, and each column's mean and spread over them, 0 for no spread."""
     finite = np.isfinite(scores)
     values = np.where(finite, scores, 0).astype(np.float64)
@@ -142,8 +142,8 @@ class Blend(Protocol):
         """
         ...
 
-    def slopes(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """(n, s) float32: how much `parts` rise with a signal's score of each row; 0 for none."""
+    def weighing(self, rows: np.ndarray) -> np.ndarray:
+        """(n, s) float32: what each signal's z-score counts in `parts` of each row."""
         ...
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -177,18 +177,11 @@ class WeightedBlend:
         self.is_cold = is_cold
 
     def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        return standardise(scores) * self._weighing(rows)
+        return standardise(scores) * self.weighing(rows)
 
-    def slopes(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        finite, _, spread = _moments(scores)
-        steepness = np.where(finite & (spread > 0), 1 / np.where(spread > 0, spread, 1), 0)
-        return (steepness * self._weighing(rows)).astype(np.float32)
-
-    def _weighing(self, rows: np.ndarray) -> np.ndarray:
-        """(s,) or (n, s) float32 weights."""
-        if self.is_cold is None:
-            return self.weights
-        return np.where(self.is_cold[rows][:, None], self.cold_weights, self.weights)
+    def weighing(self, rows: np.ndarray) -> np.ndarray:
+        cold = np.zeros(len(rows), bool) if self.is_cold is None else self.is_cold[rows]
+        return np.where(cold[:, None], self.cold_weights, self.weights)
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
         total: np.ndarray = parts.sum(axis=1)

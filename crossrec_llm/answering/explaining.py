@@ -30,10 +30,10 @@ def reasons(
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row.
 
-    They come by share; but the history item that is named first is the one that adds most to the
-    score, in all signals together. What speaks against the item is left out, and shares are taken
-    of what speaks for it. A signal that has nothing on an item (nobody took both, nobody took it
-    at all) is no reason, even where others of the pool have less.
+    They come by share; but the history item that is named first is the one without which the
+    score would lose most, in all signals together. What speaks against the item is left out, and
+    shares are taken of what speaks for it. A signal that has nothing on an item (nobody took
+    both, nobody took it at all) is no reason, even where others of the pool have less.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def reasons(
     before : (n, h) bool, whether people took the row rather before the history item; None where
         that is not told apart.
     """
-    told, added = _told(query, rows, account, [s.kind for s in signals], cold), account.of_history
+    history = query.history[account.places]
+    told = _told(history, rows, account, [s.kind for s in signals], cold)
     kinds = list(told)
     by_kind = np.stack([told[kind] for kind in kinds], axis=1)
     totals = by_kind.sum(axis=(1, 2))
@@ -58,12 +59,11 @@ def reasons(
             out.append((Reason(kind, 1.0, wording.sentence(kind, item)),))
             continue
         found = []
-        for k, h in _strongest(by_kind[i], added[i]):
-            of_history = h < len(query.history)
-            because = item_of(int(query.history[h])) if of_history else None
+        for k, h in _strongest(by_kind[i], account.losses[i]):
+            because = item_of(int(history[h])) if h < len(history) else None
             kind = said = kinds[k]
-            if kind == "transitions" and before is not None and of_history and before[i, h]:
-                said = "transitions_before"
+            if kind == "transitions" and because and before is not None:
+                said = "transitions_before" if before[i, account.places[h]] else kind
             words = wording.sentence(said, item, because, query.text)
             share = float(by_kind[i, k, h] / totals[i])
             found.append(Reason(kind, share, words, because.item_id if because else None))
@@ -72,7 +72,7 @@ def reasons(
 
 
 def _told(
-    query: Query, rows: np.ndarray, account: Account, kinds: Sequence[str], cold: np.ndarray
+    history: np.ndarray, rows: np.ndarray, account: Account, kinds: Sequence[str], cold: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Kind -> (n, h + 1) float64, 0 or above: what speaks for each row in its words.
 
@@ -80,9 +80,9 @@ def _told(
     """
     speaks = np.where(account.grounds, np.maximum(account.parts, 0), 0)
     told: dict[str, np.ndarray] = {}
-    nobody = np.zeros((len(rows), len(query.history) + 1), bool)
+    nobody = np.zeros((len(rows), len(history) + 1), bool)
     stand_in, imputed = nobody.copy(), nobody.copy()
-    stand_in[:, :-1] = cold[query.history]
+    stand_in[:, :-1] = cold[history]
     imputed[:, :-1] = cold[rows][:, None]
     for s, kind in enumerate(kinds):
         named = {kind: speaks[:, s]}
@@ -99,19 +99,22 @@ def _told(
     return told
 
 
-def _strongest(by_kind: np.ndarray, added: np.ndarray) -> list[tuple[int, int]]:
-    """At most `KEPT_REASONS` (kind, place), by value; but of the history, who adds most is first.
+def _strongest(by_kind: np.ndarray, losses: np.ndarray) -> list[tuple[int, int]]:
+    """At most `KEPT_REASONS` (kind, place), by value; of the history the greatest loss first.
 
     Parameters
     ----------
     by_kind : (kinds, h + 1) float64, 0 or above.
-    added : (h,) float64, what each item of the history adds to the score.
+    losses : (h,) float64, what the score would lose without each item of the history.
     """
     flat = by_kind.ravel()
-    order = np.argsort(-flat, kind="stable")[: np.count_nonzero(flat)]
+    order = np.argsort(-flat, kind="stable")[: min(KEPT_REASONS, np.count_nonzero(flat))]
     found = [(int(k), int(h)) for k, h in zip(*np.divmod(order, by_kind.shape[1]), strict=True)]
-    history = [at for at, (_, h) in enumerate(found) if h < len(added)]
+    history = [at for at, (_, h) in enumerate(found) if h < len(losses)]
     if history:
-        lead = max(history, key=lambda at: (added[found[at][1]], -at))
-        found.insert(history[0], found.pop(lead))
+        told = by_kind[:, :-1]
+        h = int(np.argmax(np.where(told.any(axis=0), losses, -np.inf)))
+        lead = int(np.argmax(told[:, h])), h
+        found = [one for one in found if one != lead]
+        found.insert(history[0], lead)
     return found[:KEPT_REASONS]

@@ -54,8 +54,8 @@ class LearnedBlend:
     def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
         return self.first.parts(rows, scores)
 
-    def slopes(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        return self.first.slopes(rows, scores)
+    def weighing(self, rows: np.ndarray) -> np.ndarray:
+        return self.first.weighing(rows)
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
         total = self.first.total(query, rows, parts)
