@@ -41,7 +41,8 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
 
     "first-named ..." counts wins of the item that a reason names first: the recommended item's
     score falls further without it than without another item of the same history. Both are
-    answered anew, candidates and their mean and spread included. A tie is no win.
+    answered anew, candidates and their mean and spread included. A tie is no win; where nothing can be
+    recommended across categories there is no such figure.
     """
     with Recommender.open(index) as recommender:
         rng = np.random.default_rng(seed)
@@ -50,8 +51,8 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
             "counterfactual claims that hold": _claims(recommender, n, rng),
         }
         for words, filter in (("", Filter()), (", across", Filter(cross="only"))):
-            share = _first_named(recommender, n, rng, filter)
-            found[f"first-named beats a random one{words}"] = share
+            if wins := _first_named(recommender, n, rng, filter):
+                found[f"first-named beats a random one{words}"] = float(np.mean(wins))
         return found | _milliseconds(recommender, min(n, 200), rng)
 
 
@@ -92,8 +93,8 @@ def _claims(recommender: Recommender, n: int, rng: np.random.Generator) -> float
 
 def _first_named(
     recommender: Recommender, n: int, rng: np.random.Generator, filter: Filter
-) -> float:
-    """Share of recommendations that lose more by the item named first than by another one."""
+) -> list[bool]:
+    """Of recommendations, whether they lose more by the item named first than by another one."""
     wins: list[bool] = []
     for user_id in _people(recommender, 4 * n, rng):
         history = _history(recommender, user_id)
@@ -110,7 +111,7 @@ def _first_named(
             wins.append(less < more)
         if len(wins) == n:
             break
-    return float(np.mean(wins))
+    return wins
 
 
 def _history(recommender: Recommender, user_id: str) -> list[str]:
