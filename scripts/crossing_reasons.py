@@ -41,8 +41,8 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
 
     "first-named ..." counts wins of the item that a reason names first: the recommended item's
     score falls further without it than without another item of the same history. Both are
-    answered anew, candidates and their mean and spread included. A tie is no win; where nothing can be
-    recommended across categories there is no such figure.
+    answered anew, candidates and their mean and spread included. A tie is no win;
+    where nothing can be recommended across categories there is no such figure.
     """
     with Recommender.open(index) as recommender:
         rng = np.random.default_rng(seed)
