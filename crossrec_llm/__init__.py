@@ -8,7 +8,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from crossrec_llm.builder import BuildReport, build
-    from crossrec_llm.comparing import Comparison, Replay, compare, read_answer, replay
+    from crossrec_llm.comparing import (
+        Comparison,
+        Counterfactual,
+        Replay,
+        compare,
+        counterfactual,
+        read_answer,
+        replay,
+    )
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.filter import Filter
     from crossrec_llm.recipe import Recipe
@@ -16,6 +24,7 @@ if TYPE_CHECKING:
     from crossrec_llm.records import (
         Audience,
         AudienceMember,
+        Contribution,
         Item,
         Reason,
         Recommendation,
@@ -27,6 +36,8 @@ __all__ = [
     "AudienceMember",
     "BuildReport",
     "Comparison",
+    "Contribution",
+    "Counterfactual",
     "CrossrecError",
     "Filter",
     "Item",
@@ -38,6 +49,7 @@ __all__ = [
     "Replay",
     "build",
     "compare",
+    "counterfactual",
     "read_answer",
     "replay",
 ]
@@ -46,8 +58,10 @@ _HOMES = {
     "BuildReport": "builder",
     "build": "builder",
     "Comparison": "comparing",
+    "Counterfactual": "comparing",
     "Replay": "comparing",
     "compare": "comparing",
+    "counterfactual": "comparing",
     "read_answer": "comparing",
     "replay": "comparing",
     "CrossrecError": "errors",

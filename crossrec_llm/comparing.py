@@ -1,18 +1,20 @@
-"""Two answers side by side, and an answer asked again from its receipt."""
+"""Two answers side by side, an answer without a part of the history, and one asked again."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from crossrec_llm.answering import shorten
 from crossrec_llm.errors import DataError, NotFound, QueryError
 from crossrec_llm.filter import Filter
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import (
     CATEGORY_SEPARATOR,
+    Contribution,
     Item,
     Reason,
     Receipt,
@@ -91,6 +93,84 @@ def compare(before: Recommendations, after: Recommendations) -> Comparison:
         tuple(Place(item_id, title, was.get(item_id), now.get(item_id))
               for item_id, title in items.items())
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """What a list would be without some items of the history.
+
+    without : those items.
+    before, after : the answer with them, and without.
+    """
+
+    without: tuple[Item, ...]
+    before: Recommendations
+    after: Recommendations
+
+    @property
+    def comparison(self) -> Comparison:
+        """What drops out is `gone`, what comes is `new`."""
+        return compare(self.before, self.after)
+
+    @property
+    def heading(self) -> str:
+        return f"without {_titles(self.without)}"
+
+    def __str__(self) -> str:
+        """In one line: what drops out, what comes; where nothing does, how many move."""
+        found = self.comparison
+        parts = [
+            f"{_titles(places)} {one if len(places) == 1 else more}"
+            for places, one, more in (
+                (found.gone, "drops out", "drop out"),
+                (found.new, "comes", "come"),
+            )
+            if places
+        ]
+        if not parts:
+            parts = [f"{len(found.moved)} of {found.k} move" if found.moved else "the same list"]
+        return f"{self.heading}: {'; '.join(parts)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that `--json` prints."""
+        items = [{"item_id": item.item_id, "title": item.title} for item in self.without]
+        return {"without": items, **self.comparison.to_dict(), "after": self.after.to_dict()}
+
+
+def counterfactual(
+    recommender: Recommender, answer: Recommendations, without: Sequence[str]
+) -> Counterfactual:
+    """The same question for a history that never had some items, really asked.
+
+    Nothing is fitted anew: what was learned from everybody stays. The items are still seen, so
+    they do not come themselves.
+
+    Parameters
+    ----------
+    answer : of `for_user`.
+    without : item ids.
+
+    Raises
+    ------
+    QueryError : the answer is of another question, or an item is not in the history.
+    UnknownItem : not in the catalogue; similar ids are named.
+    """
+    if "user_id" not in answer.query or answer.query["kind"] != "user":
+        raise QueryError("only an answer of for_user can be asked without a part of the history")
+    items = tuple(recommender.item(item_id) for item_id in dict.fromkeys(without))
+    never = [*answer.query.get("without", ()), *(item.item_id for item in items)]
+    after = ask_again(recommender, {**answer.query, "without": never})
+    return Counterfactual(items, answer, after)
+
+
+def first_named(answer: Recommendations) -> list[str]:
+    """The history items that are the first to be named in the reasons of some recommendation."""
+    named = ([x.item_id for x in r.reasons if x.item_id is not None] for r in answer)
+    return list(dict.fromkeys(ids[0] for ids in named if ids))
+
+
+def _titles(entries: Sequence[Item | Place]) -> str:
+    return ", ".join(f"“{shorten(entry.title)}”" for entry in entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +270,8 @@ def _recommendation(entry: Mapping[str, Any]) -> Recommendation:
         cold=entry["cold"],
         reasons=tuple(Reason(**reason) for reason in entry["reasons"]),
         signals=entry["signals"],
+        rules=tuple(entry.get("rules", ())),
+        contributions=tuple(Contribution(**part) for part in entry.get("contributions", ())),
     )
 
 
@@ -245,12 +327,18 @@ def ask_again(recommender: Recommender, query: Mapping[str, Any]) -> Recommendat
                 cross_share=share,
                 diversity=diversity,
             )
-        ask, who = (
-            (recommender.for_history, query["history"])
-            if "history" in query
-            else (recommender.for_user, query["user_id"])
+        if "history" in query:
+            return recommender.for_history(
+                query["history"], k, filter=filter, cross_share=share, diversity=diversity
+            )
+        return recommender.for_user(
+            query["user_id"],
+            k,
+            filter=filter,
+            cross_share=share,
+            diversity=diversity,
+            without=query.get("without", ()),
         )
-        return ask(who, k, filter=filter, cross_share=share, diversity=diversity)
     except (KeyError, TypeError) as error:
         raise DataError(f"the question of this answer is not one of ours: {error}") from error
 

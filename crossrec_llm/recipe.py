@@ -18,6 +18,7 @@ from crossrec_llm.answering import (
     PolicyOptions,
     RulesOptions,
     SearchOptions,
+    Wording,
 )
 from crossrec_llm.errors import RecipeError
 from crossrec_llm.meaning import EncoderOptions, SpaceOptions, TemplateOptions
@@ -54,7 +55,8 @@ class Recipe:
 
         Raises
         ------
-        RecipeError : it cannot be found or parsed, or with every setting that is wrong.
+        RecipeError : it cannot be found or parsed, or with every setting that is wrong; or the
+            sentences of its language are.
         """
         path = _find(name_or_path)
         try:
@@ -67,7 +69,9 @@ class Recipe:
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(str(path), [f"is not TOML: {error}"]) from error
         _resolve_paths(raw, path.parent)
-        return cls.from_dict(raw, source=str(path), text=text)
+        recipe = cls.from_dict(raw, source=str(path), text=text)
+        Wording.load(recipe.answering.language)
+        return recipe
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "recipe", text: str = "") -> Recipe:
@@ -152,8 +156,12 @@ def _settings(cls: Any, loc: tuple[str, ...]) -> list[str]:
 
 
 def _resolve_paths(raw: dict[str, Any], folder: Path) -> None:
-    """Make paths of templates and models that lie beside the recipe absolute, in place."""
-    for table, keys in (("templates", ("item", "history", "query")), ("encoder", ("model",))):
+    """Make paths of files and models that lie beside the recipe absolute, in place."""
+    for table, keys in (
+        ("templates", ("item", "history", "query")),
+        ("encoder", ("model",)),
+        ("answering", ("language",)),
+    ):
         settings = raw.get(table)
         if not isinstance(settings, dict):
             continue

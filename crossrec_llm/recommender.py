@@ -10,9 +10,11 @@ from threading import RLock
 from typing import Any, get_args
 
 import numpy as np
+import pyarrow as pa
 
 from crossrec_llm.answering import (
     COMPANY_NOTES,
+    Account,
     Ask,
     Blend,
     Company,
@@ -22,6 +24,7 @@ from crossrec_llm.answering import (
     SituationName,
     Standing,
     WeightedBlend,
+    Wording,
     alike,
     arrange,
     company_of,
@@ -37,6 +40,8 @@ from crossrec_llm.meaning import Encoder, Templates
 from crossrec_llm.records import (
     Audience,
     AudienceMember,
+    Contribution,
+    Explain,
     Item,
     Query,
     Reason,
@@ -82,6 +87,7 @@ class Recommender:
         )
         self._policy = Policy.of(self.recipe.policy, self.catalogue)
         self._walls = generation.walls
+        self._wording = Wording.load(self.recipe.answering.language)
         self.receipt = generation.receipt
         self._loading = RLock()
         self._encoder: Encoder | None = None
@@ -123,21 +129,35 @@ class Recommender:
         filter: Filter = Filter(),
         cross_share: float | None = None,
         diversity: float | None = None,
-        explain: bool = True,
+        explain: Explain = True,
+        without: Sequence[str] = (),
     ) -> Recommendations:
         """What this person may want next.
 
         A person without a usable history gets what is popular, labelled as such.
+
+        Parameters
+        ----------
+        explain : "full" has every contribution to the scores beside the reasons.
+        without : item ids; the answer is the one for a history that never had them. Nothing is
+            fitted anew, and they are still seen: they do not come.
 
         Raises
         ------
         UnknownUser : nothing is recorded of this id; similar ids are named.
         QueryError, UnknownItem : a value of the question makes no sense.
         """
+        asked: dict[str, Any] = {"user_id": str(user_id)}
+        if without:
+            asked["without"] = list(dict.fromkeys(map(str, without)))
+            if not filter.include_seen:
+                seen = dict.fromkeys((*filter.exclude, *asked["without"]))
+                filter = replace(filter, exclude=tuple(seen))
         ask = Ask(k, filter, cross_share, diversity, explain)
-        rows, weights, digest = self._history(user_id, self._walls.side(filter))
+        side = self._walls.side(filter)
+        rows, weights, digest = self._history(user_id, side, asked.get("without", ()))
         query = make_query("user", rows, weights)
-        return self._answer(query, ask, {"user_id": str(user_id)}, history=digest)
+        return self._answer(query, ask, asked, history=digest)
 
     def for_history(
         self,
@@ -147,7 +167,7 @@ class Recommender:
         filter: Filter = Filter(),
         cross_share: float | None = None,
         diversity: float | None = None,
-        explain: bool = True,
+        explain: Explain = True,
     ) -> Recommendations:
         """What somebody with these items, oldest first, may want next: a visitor, a session.
 
@@ -172,7 +192,7 @@ class Recommender:
         filter: Filter = Filter(),
         cross_share: float | None = None,
         diversity: float | None = None,
-        explain: bool = True,
+        explain: Explain = True,
     ) -> Recommendations:
         """What matches a free text, bent toward a person or examples where given.
 
@@ -214,7 +234,7 @@ class Recommender:
         filter: Filter = Filter(),
         cross_share: float | None = None,
         diversity: float | None = None,
-        explain: bool = True,
+        explain: Explain = True,
     ) -> Recommendations:
         """More like this item; its own top category is the home category.
 
@@ -341,15 +361,20 @@ class Recommender:
                 break
             rows = wider
 
-        scores, parts = scores[chosen], parts[chosen]
         item_of = cache(self.catalogue.item)
         why: list[tuple[Reason, ...]] = [()] * len(found)
+        made_of: list[tuple[Contribution, ...]] = [()] * len(found)
         if ask.explain:
+            account = Account.of(views, rows, scores, parts, totals, blend, signals, chosen)
             pinned, before = np.isin(found, rules.pinned), self._before(query, found)
-            carried = views.carry(found, signals)
+            words = self._wording
             why = reasons(
-                query, found, scores, parts, carried, signals, item_of, cold, pinned, before=before
+                query, found, account, signals, item_of, cold, pinned, words, before=before
             )
+            if ask.explain == "full":
+                ids = [self.catalogue.ids[row] for row in query.history]
+                made_of = [account.contributions(at, blend.names, ids) for at in range(len(found))]
+        scores = scores[chosen]
         acted = rules.acted(found, arranged)
         standing = rules.standing.filter.set_fields()
         items = tuple(
@@ -366,6 +391,7 @@ class Recommender:
                     if np.isfinite(value)
                 },
                 rules=acted[at],
+                contributions=made_of[at],
             )
             for at, row in enumerate(found)
         )
@@ -449,7 +475,9 @@ class Recommender:
         kept = [rows[item_id] for item_id in map(str, item_ids) if item_id not in away]
         return kept, (said,) if away else ()
 
-    def _history(self, user_id: str, side: int = OUTSIDE) -> tuple[np.ndarray, np.ndarray, str]:
+    def _history(
+        self, user_id: str, side: int = OUTSIDE, without: Sequence[str] = ()
+    ) -> tuple[np.ndarray, np.ndarray, str]:
         """Rows and weights of a person's history, oldest first, and the digest of a receipt.
 
         Of what lies on one side of the walls; who did nothing outside is unknown there, as if
@@ -459,8 +487,15 @@ class Recommender:
         events = self._walls.visible(recorded, side)
         if side == OUTSIDE and len(recorded) and not len(events):
             raise self.ledger.unknown(str(user_id))
-        histories = Histories.from_events(events, self.catalogue, self.generation.histories)
         digest = history_digest(events)
+        if without:
+            taken = self.catalogue.rows(events["item_id"])
+            never = [self._row(item_id) for item_id in without]
+            for row, item_id in zip(never, without, strict=True):
+                if row not in taken:
+                    raise QueryError(f"{item_id!r} is not in the history of {user_id!r}")
+            events = events.filter(pa.array(~np.isin(taken, never)))
+        histories = Histories.from_events(events, self.catalogue, self.generation.histories)
         if not len(histories):
             return np.empty(0, np.int64), np.empty(0, np.float32), digest
         rows, weights, _ = histories.history(0)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 CATEGORY_SEPARATOR = " > "
 
+Explain = Literal["full"] | bool
+"""False: no reasons; True: reasons; "full": also every contribution to the score."""
+
 SimilarMode = Literal["both", "alike", "together"]
 """What "similar" means: a mix of both, what could be taken instead, or what is taken with it."""
 
@@ -87,11 +90,25 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Contribution:
+    """What a signal adds to a score, or takes from it, through one item of the history.
+
+    `item_id` is None for what no single item of the history brought. The signal "order" is what a
+    learned order of the head of the list adds.
+    """
+
+    signal: str
+    item_id: str | None
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """One line of an answer. `cross`: outside the home categories; `cold`: nobody took it yet.
 
     `rules` names what acted on it: "pin", "boost brand:Acme", "bury ...", and the rule that brought
     it in where another item would have come ("max_per_brand", "quota", "new_share" ...).
+    `contributions` add up to the score; there are some where a full explanation was asked for.
     """
 
     rank: int
@@ -102,6 +119,7 @@ class Recommendation:
     reasons: tuple[Reason, ...] = ()
     signals: Mapping[str, float] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
+    contributions: tuple[Contribution, ...] = ()
 
     @property
     def item_id(self) -> str:
@@ -136,6 +154,9 @@ class Recommendation:
             "reasons": [asdict(reason) for reason in self.reasons],
             "signals": dict(self.signals),
             **({"rules": list(self.rules)} if self.rules else {}),
+            **(
+                {"contributions": [asdict(c) for c in told]} if (told := self.contributions) else {}
+            ),
         }
 
 

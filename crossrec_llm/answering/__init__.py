@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
+from crossrec_llm.answering.account import Account
 from crossrec_llm.answering.arranging import Arranged, Demands, arrange, quota
 from crossrec_llm.answering.asking import (
     COMPANY_NOTES,
@@ -32,7 +33,7 @@ from crossrec_llm.answering.candidates import (
     propose,
     score_all,
 )
-from crossrec_llm.answering.explaining import reasons, shorten
+from crossrec_llm.answering.explaining import reasons
 from crossrec_llm.answering.filters import alike, allowed_rows, crosses, home_categories
 from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.policy import Policy, PolicyOptions, Ruling
@@ -40,10 +41,12 @@ from crossrec_llm.answering.profile import make_query
 from crossrec_llm.answering.rules import Rules
 from crossrec_llm.answering.standing import RulesOptions, Standing
 from crossrec_llm.answering.tuned import Tuned, TunedBlend
+from crossrec_llm.answering.wording import Wording, shorten
 from crossrec_llm.records import STRICT
 
 __all__ = [
     "COMPANY_NOTES",
+    "Account",
     "AnsweringOptions",
     "Arranged",
     "Ask",
@@ -66,6 +69,7 @@ __all__ = [
     "TunedBlend",
     "Views",
     "WeightedBlend",
+    "Wording",
     "alike",
     "allowed_rows",
     "arrange",
@@ -95,9 +99,11 @@ class AnsweringOptions:
     too_alike : with mode `together`, what reads this much like the asked item is left out: the
         cosine of the texts as encoded. Such items are copies, other sizes, substitutes; 1 leaves
         out next to nothing.
+    language : of the reasons: "en", "de", or the path of a file like prompts/reasons.en.toml.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     n_candidates: Annotated[int, Ge(1)] = 500
     diversity: Annotated[float, Ge(0), Le(1)] = 0.0
     too_alike: Annotated[float, Ge(0), Le(1)] = 0.75
+    language: str = "en"

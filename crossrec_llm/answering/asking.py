@@ -9,7 +9,7 @@ from typing import Literal
 from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import QueryError
 from crossrec_llm.filter import Filter
-from crossrec_llm.records import Query
+from crossrec_llm.records import Explain, Query
 from crossrec_llm.signals import FittedSignals
 from crossrec_llm.tables import OUTSIDE
 
@@ -37,20 +37,22 @@ class Ask:
     cross_share : share of the list outside the home categories, 0..1; None leaves it to the
         scores.
     diversity : 0 (relevance only) to 1; None takes the recipe's.
-    explain : whether reasons are worked out.
+    explain : whether reasons are worked out, and every contribution to the score ("full").
     """
 
     k: int = 10
     filter: Filter = Filter()
     cross_share: float | None = None
     diversity: float | None = None
-    explain: bool = True
+    explain: Explain = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int):
             raise QueryError(f"k must be a whole number, not {self.k!r}")
         if self.k < 1:
             raise QueryError(f"k must be 1 or more, not {self.k}")
+        if self.explain not in (True, False, "full"):
+            raise QueryError(f"explain must be True, False or 'full', not {self.explain!r}")
         for name in ("cross_share", "diversity"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:

@@ -111,14 +111,20 @@ def standardise(scores: np.ndarray) -> np.ndarray:
     A value that is not finite, and every value of a column without spread, becomes 0: it speaks
     neither for nor against.
     """
+    finite, mean, spread = moments(scores)
+    centred = np.where(finite, np.where(finite, scores, 0) - mean, 0)
+    return np.where(spread > 0, centred / np.where(spread > 0, spread, 1), 0).astype(np.float32)
+
+
+def moments(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which of (n, s) are finite, and each column's mean and spread over them, 0 for no spread."""
     finite = np.isfinite(scores)
     values = np.where(finite, scores, 0).astype(np.float64)
     count = np.maximum(finite.sum(axis=0), 1)
     mean = values.sum(axis=0) / count
-    centred = np.where(finite, values - mean, 0)
-    spread = np.sqrt((centred**2).sum(axis=0) / count)
+    spread = np.sqrt((np.where(finite, values - mean, 0) ** 2).sum(axis=0) / count)
     flat = spread <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
-    return np.where(flat, 0, centred / np.where(flat, 1, spread)).astype(np.float32)
+    return finite, mean, np.where(flat, 0, spread)
 
 
 class Blend(Protocol):
@@ -134,6 +140,10 @@ class Blend(Protocol):
 
         `rows` is (n,) int64, the pool; `scores` (n, s), what the signals say of it.
         """
+        ...
+
+    def weighing(self, rows: np.ndarray) -> np.ndarray:
+        """(n, s) float32: what each signal's z-score counts in `parts` of each row."""
         ...
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
@@ -167,11 +177,11 @@ class WeightedBlend:
         self.is_cold = is_cold
 
     def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        parts = standardise(scores)
-        if self.is_cold is None:
-            return parts * self.weights
-        cold = self.is_cold[rows][:, None]
-        return parts * np.where(cold, self.cold_weights, self.weights)
+        return standardise(scores) * self.weighing(rows)
+
+    def weighing(self, rows: np.ndarray) -> np.ndarray:
+        cold = np.zeros(len(rows), bool) if self.is_cold is None else self.is_cold[rows]
+        return np.where(cold[:, None], self.cold_weights, self.weights)
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
         total: np.ndarray = parts.sum(axis=1)

@@ -189,6 +189,12 @@ class Views:
                 whole[place] = part
         return carried
 
+    def sees(self, rows: np.ndarray) -> np.ndarray:
+        """(n, h) bool: which items of the question's history each row may see."""
+        return self.seen[
+            np.zeros(len(rows), np.int64) if self.of_row is None else self.of_row[rows]
+        ]
+
     def ranked_by(self, blend: Blend) -> Blend:
         """Trees look at the whole history; where not all items may, the weights alone rank."""
         return blend.first if isinstance(blend, LearnedBlend) and not self.single else blend

@@ -2,123 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from crossrec_llm.answering.account import Account
+from crossrec_llm.answering.wording import SENTENCES, Wording
 from crossrec_llm.records import Item, Query, Reason
 from crossrec_llm.signals import Signal
 
 KEPT_REASONS = 3
 
-# What a kind says with a history item, and without one.
-WORDS = {
-    "text": ("reads like “{}”", "far from what was disliked"),
-    "neighbours": ("people who took “{}” also took it", ""),
-    "transitions": ("people who took “{}” took it soon after", ""),
-    "transitions before": ("people who took “{}” took it soon before", ""),
-    "imputed": ("people who took “{}” took what reads like it", ""),
-    "stand_in": ("goes with what reads like “{}”", ""),
-    "category": ("of the same kind as “{}”", ""),
-    "graph": ("goes with “{}” in what people take and in how it reads", ""),
-    "taste": ("of a taste with “{}”", ""),
-    "transport": ("reads like “{}”, or like what people took with it", ""),
-    "trending": ("", "trending{}"),
-    "asked": ("", "matches “{}”"),
-    "popular": ("", "popular{}"),
-    "pinned": ("", "pinned by a rule"),
-    "fill": ("", "fills the list: nothing in particular speaks for it"),
-}
 _OF_BEHAVIOUR = ("neighbours", "transitions", "graph")
 
 
 def reasons(
     query: Query,
     rows: np.ndarray,
-    scores: np.ndarray,
-    parts: np.ndarray,
-    carried: Sequence[np.ndarray],
+    account: Account,
     signals: Sequence[Signal],
     item_of: Callable[[int], Item],
     cold: np.ndarray,
     pinned: np.ndarray,
+    wording: Wording,
     *,
     before: np.ndarray | None = None,
 ) -> list[tuple[Reason, ...]]:
-    """The strongest reasons of each row, strongest first.
+    """The strongest reasons of each row.
 
-    What a signal adds to the score is split over the history items by `Signal.carriers`; what
-    speaks against the item is left out, and shares are taken of what speaks for it. A signal that
-    has nothing on an item (nobody took both, nobody took it at all) is no reason, even where
-    others of the pool have less.
+    They come by share; but the history item that is named first is the one without which the
+    score would lose most, in all signals together. What speaks against the item is left out, and
+    shares are taken of what speaks for it. A signal that has nothing on an item (nobody took
+    both, nobody took it at all) is no reason, even where others of the pool have less.
 
     Parameters
     ----------
-    rows : (n,) int64.
-    scores, parts : (n, s) float32, the signals' scores, and what each adds to the blend.
-    carried : of each signal (n, h) float32, as by `carry_all`.
+    rows : (n,) int64, those of the account.
     item_of : row -> record.
     cold : (n_items,) bool, nobody took the item: what behaviour says of it was filled in by its
         meaning.
     pinned : (n,) bool, the row is there because a rule says so, whatever else speaks for it.
+    wording : the sentences.
     before : (n, h) bool, whether people took the row rather before the history item; None where
         that is not told apart.
     """
-    out = []
+    history = query.history[account.places]
+    told = _told(history, rows, account, [s.kind for s in signals], cold)
+    kinds = list(told)
+    by_kind = np.stack([told[kind] for kind in kinds], axis=1)
+    totals = by_kind.sum(axis=(1, 2))
+    out: list[tuple[Reason, ...]] = []
     for i, row in enumerate(rows):
-        shares: dict[tuple[str, int | None], float] = {}
-        if pinned[i]:
-            shares["pinned", None] = 1.0
-        for s, signal in enumerate(signals):
-            if parts[i, s] > 0 and not pinned[i]:
-                for h, part in _split(carried[s][i], float(scores[i, s])):
-                    kind = signal.kind
-                    if kind in _OF_BEHAVIOUR and h is not None and cold[query.history[h]]:
-                        kind = "stand_in"
-                    elif kind in _OF_BEHAVIOUR and cold[row]:
-                        kind = "imputed"
-                    key = (kind, h)
-                    shares[key] = shares.get(key, 0) + float(parts[i, s]) * part
-        total = sum(shares.values())
-        if not total:
-            shares, total = {("fill", None): 1.0}, 1.0
-        top = sorted(shares.items(), key=lambda entry: -entry[1])[:KEPT_REASONS]
         item = item_of(int(row))
+        if pinned[i] or not totals[i]:
+            kind = "pinned" if pinned[i] else "fill"
+            out.append((Reason(kind, 1.0, wording.sentence(kind, item)),))
+            continue
         found = []
-        for (kind, h), share in top:
-            because = None if h is None else item_of(int(query.history[h]))
-            said = kind
-            if kind == "transitions" and before is not None and h is not None and before[i, h]:
-                said = "transitions before"
-            words = sentence(said, item, because, query.text)
-            found.append(Reason(kind, share / total, words, because.item_id if because else None))
+        for k, h in _strongest(by_kind[i], account.losses[i]):
+            because = item_of(int(history[h])) if h < len(history) else None
+            kind = said = kinds[k]
+            if kind == "transitions" and because and before is not None:
+                said = "transitions_before" if before[i, account.places[h]] else kind
+            words = wording.sentence(said, item, because, query.text)
+            share = float(by_kind[i, k, h] / totals[i])
+            found.append(Reason(kind, share, words, because.item_id if because else None))
         out.append(tuple(found))
     return out
 
 
-def shorten(text: str) -> str:
-    """At most 60 characters."""
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def _told(
+    history: np.ndarray, rows: np.ndarray, account: Account, kinds: Sequence[str], cold: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Kind -> (n, h + 1) float64, 0 or above: what speaks for each row in its words.
+
+    The last place is of no history item.
+    """
+    speaks = np.where(account.grounds, np.maximum(account.parts, 0), 0)
+    told: dict[str, np.ndarray] = {}
+    nobody = np.zeros((len(rows), len(history) + 1), bool)
+    stand_in, imputed = nobody.copy(), nobody.copy()
+    stand_in[:, :-1] = cold[history]
+    imputed[:, :-1] = cold[rows][:, None]
+    for s, kind in enumerate(kinds):
+        named = {kind: speaks[:, s]}
+        if "alone" not in SENTENCES[kind]:
+            speaks[:, s, -1] = 0
+        if kind in _OF_BEHAVIOUR and (stand_in | imputed).any():
+            named = {
+                "stand_in": np.where(stand_in, speaks[:, s], 0),
+                "imputed": np.where(imputed & ~stand_in, speaks[:, s], 0),
+                kind: np.where(imputed | stand_in, 0, speaks[:, s]),
+            }
+        for name, values in named.items():
+            told[name] = told[name] + values if name in told else values
+    return told
 
 
-def _split(carriers: np.ndarray, score: float) -> Iterator[tuple[int | None, float]]:
-    """(history item or None, its part), the parts summing to 1; nothing without a ground."""
-    total = float(carriers.sum())
-    if total > 0:
-        for h in np.flatnonzero(carriers):
-            yield int(h), float(carriers[h]) / total
-    elif score > 0:
-        yield None, 1.0
+def _strongest(by_kind: np.ndarray, losses: np.ndarray) -> list[tuple[int, int]]:
+    """At most `KEPT_REASONS` (kind, place), by value; of the history the greatest loss first.
 
-
-def sentence(kind: str, item: Item, because: Item | None, text: str | None) -> str:
-    """One reason in words."""
-    with_item, alone = WORDS[kind]
-    here = item.category[:1]
-    if because is None:
-        place = f" in {here[0]}" if here else ""
-        return alone.format(shorten(text or "") if kind == "asked" else place)
-    title = shorten(because.title)
-    there = because.category[:1]
-    crossing = f" ({there[0]} → {here[0]})" if here and there and here != there else ""
-    return with_item.format(title) + crossing
+    Parameters
+    ----------
+    by_kind : (kinds, h + 1) float64, 0 or above.
+    losses : (h,) float64, what the score would lose without each item of the history.
+    """
+    flat = by_kind.ravel()
+    order = np.argsort(-flat, kind="stable")[: min(KEPT_REASONS, np.count_nonzero(flat))]
+    found = [(int(k), int(h)) for k, h in zip(*np.divmod(order, by_kind.shape[1]), strict=True)]
+    history = [at for at, (_, h) in enumerate(found) if h < len(losses)]
+    if history:
+        told = by_kind[:, :-1]
+        h = int(np.argmax(np.where(told.any(axis=0), losses, -np.inf)))
+        lead = int(np.argmax(told[:, h])), h
+        found = [one for one in found if one != lead]
+        found.insert(history[0], lead)
+    return found[:KEPT_REASONS]

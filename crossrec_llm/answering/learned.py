@@ -16,7 +16,8 @@ class LearnedBlend:
 
     The rows of the head share out its scores anew, the highest to the one that the trees put
     first: order changes, the scale does not. Rows that nobody took keep their places: the trees
-    have learned nothing of them. Reasons stay those of the weighted blend.
+    have learned nothing of them. Reasons stay those of the weighted blend; what the place in
+    the order adds to the weighted sum is a contribution of its own (`Account.order`).
 
     Parameters
     ----------
@@ -52,6 +53,9 @@ class LearnedBlend:
 
     def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
         return self.first.parts(rows, scores)
+
+    def weighing(self, rows: np.ndarray) -> np.ndarray:
+        return self.first.weighing(rows)
 
     def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
         total = self.first.total(query, rows, parts)

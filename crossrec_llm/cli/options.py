@@ -160,7 +160,11 @@ class Narrow:
         bool, typer.Option("--no-standing", help="Without the standing rules of the recipe.")
     ] = False
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show every reason and signal, not only the first.")
+        bool,
+        typer.Option(
+            "--explain",
+            help="Every reason and signal, not only the first; with --json every contribution.",
+        ),
     ] = False
 
     def filter(self) -> Filter:
@@ -195,6 +199,7 @@ class Narrow:
             "filter": self.filter(),
             "cross_share": self.cross_share,
             "diversity": self.diversity,
+            "explain": "full" if self.explain else True,
         }
 
 

@@ -39,8 +39,13 @@ def print_rich(*parts: Any) -> None:
 
 def plain(text: str) -> str:
     """Without what could steer a terminal, and not longer than a line."""
-    text = "".join(char if char.isprintable() else " " for char in text)
+    text = printable(text)
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def printable(text: str) -> str:
+    """Without what could steer a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def notes(lines: Iterable[str | None], quiet: bool) -> None:

@@ -75,7 +75,11 @@ class Text:
 
     def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
         weights = weigh(query, self.options.decay, self.options.last)
-        return np.maximum(self.vectors[rows] @ self.vectors[query.history].T, 0) * weights
+        counts = np.flatnonzero(weights)
+        carried = np.zeros((len(rows), len(weights)), np.float32)
+        cosines = self.vectors[rows] @ self.vectors[query.history[counts]].T
+        carried[:, counts] = np.maximum(cosines, 0) * weights[counts]
+        return carried
 
     def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
         profile = self._profile(query)

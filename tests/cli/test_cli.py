@@ -60,6 +60,41 @@ def test_explain_shows_shares_and_signals(crossrec):
     assert "neighbours 0." in out
 
 
+def test_explain_tells_what_would_change_and_it_does(crossrec):
+    code, out, _ = crossrec("user", "u1", "-k", 3, "--explain", "--json")
+    assert code == 0
+    answer = json.loads(out)
+    first = answer["items"][0]
+    assert sum(c["value"] for c in first["contributions"]) == pytest.approx(
+        first["score"], abs=1e-4
+    )
+    told = answer["counterfactual"]
+    assert 1 <= len(told) <= 3
+    for claim in told:
+        (item,) = claim["without"]
+        code, out, _ = crossrec("user", "u1", "-k", 3, "--without", item["item_id"], "--json")
+        assert (code, json.loads(out)) == (0, claim)
+    lines = crossrec("user", "u1", "-k", 3, "--explain")[1].splitlines()
+    shown = [line for line in lines if line.startswith("without “")]
+    assert [line.split("”")[0][9:] for line in shown] == [
+        claim["without"][0]["title"] for claim in told
+    ]
+
+
+def test_without_shows_both_lists(crossrec):
+    answer = json.loads(crossrec("user", "u1", "-k", 3, "--json")[1])
+    assert "contributions" not in answer["items"][0]
+    assert "counterfactual" not in answer
+    because = next(x["item_id"] for x in answer["items"][0]["reasons"] if x["item_id"])
+    code, out, _ = crossrec("user", "u1", "-k", 3, "--without", because)
+    assert code == 0
+    assert out.startswith("For u1: as it is, then without “")
+    assert "overlap@3" in out
+    code, _, err = crossrec("user", "u1", "--without", "p-nothing")
+    assert code == 2
+    assert "p-nothing" in err
+
+
 def test_like_similar_audience(crossrec):
     code, out, _ = crossrec("like", "endgame puzzles", "--user", "u1", "-k", 2, "--json")
     assert code == 0
