@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crossrec_llm.answering import Account, WeightedBlend, make_query
+from crossrec_llm.answering import Account, Views, WeightedBlend, make_query
 from tests.small import unit_rows
 
 HISTORY = 3
@@ -47,7 +47,7 @@ def account_of(scores, carriers, chosen, blend=None, weights=None):
     totals = blend.total(query, rows, parts)
     signals = [Carrying(name, c) for name, c in zip(names, carriers, strict=True)]
     account = Account.of(
-        query, rows, scores, parts, totals, blend, signals, np.asarray(chosen, np.int64)
+        Views.of(query), rows, scores, parts, totals, blend, signals, np.asarray(chosen, np.int64)
     )
     return account, totals
 
@@ -66,6 +66,26 @@ def test_contributions_add_up_to_the_score(scores, carriers, weights):
         told = account.contributions(i, ["s0", "s1"], ["a", "b", "c"])
         assert sum(c.value for c in told) == pytest.approx(float(totals[at]), abs=1e-4)
         assert all(c.value for c in told)
+
+
+def test_what_an_item_may_not_see_of_the_history_brings_nothing_to_it():
+    query = make_query("user", [0, 1], [1.0, 1.0])
+    sets = np.array([[True, True], [True, False]])
+    views = Views.cut(query, sets, np.empty((2, 0), bool), np.array([0, 1, 0, 1]))
+    blend, rows = WeightedBlend({"s": 1.0}), np.arange(4)
+    scores = np.array([[4], [3], [1], [1]], np.float32)
+    parts = blend.parts(rows, scores)
+    totals = blend.total(query, rows, parts)
+
+    class Signal(Carrying):
+        def carriers(self, query, rows):
+            return np.ones((len(rows), len(query.history)), np.float32)
+
+    signals = [Signal("s", np.ones((4, 2)))]
+    account = Account.of(views, rows, scores, parts, totals, blend, signals, np.array([0, 1]))
+    assert [c.item_id for c in account.contributions(0, ["s"], ["a", "b"]) if c.item_id] != ["a"]
+    assert "b" not in {c.item_id for c in account.contributions(1, ["s"], ["a", "b"])}
+    assert account.losses[1, 1] == 0
 
 
 def test_of_a_sum_nothing_is_left_over_and_what_all_have_speaks_for_none():
