@@ -9,8 +9,10 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from crossrec_llm.builder import BuildReport, build
     from crossrec_llm.comparing import Comparison, Replay, compare, read_answer, replay
+    from crossrec_llm.correcting import pin, strike, strike_interest, undo
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.filter import Filter
+    from crossrec_llm.profiles import Correction, Profile
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
     from crossrec_llm.records import (
@@ -27,9 +29,11 @@ __all__ = [
     "AudienceMember",
     "BuildReport",
     "Comparison",
+    "Correction",
     "CrossrecError",
     "Filter",
     "Item",
+    "Profile",
     "Reason",
     "Recipe",
     "Recommendation",
@@ -38,8 +42,12 @@ __all__ = [
     "Replay",
     "build",
     "compare",
+    "pin",
     "read_answer",
     "replay",
+    "strike",
+    "strike_interest",
+    "undo",
 ]
 
 _HOMES = {
@@ -50,6 +58,12 @@ _HOMES = {
     "compare": "comparing",
     "read_answer": "comparing",
     "replay": "comparing",
+    "pin": "correcting",
+    "strike": "correcting",
+    "strike_interest": "correcting",
+    "undo": "correcting",
+    "Correction": "profiles",
+    "Profile": "profiles",
     "CrossrecError": "errors",
     "Filter": "filter",
     "Recipe": "recipe",

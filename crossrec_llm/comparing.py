@@ -190,6 +190,8 @@ def _recommendation(entry: Mapping[str, Any]) -> Recommendation:
         cold=entry["cold"],
         reasons=tuple(Reason(**reason) for reason in entry["reasons"]),
         signals=entry["signals"],
+        rules=tuple(entry.get("rules", ())),
+        interest=entry.get("interest"),
     )
 
 

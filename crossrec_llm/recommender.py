@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import Any, get_args
@@ -16,19 +16,26 @@ from crossrec_llm.answering import (
     Ask,
     Blend,
     Company,
+    Interest,
+    Known,
+    OwnLists,
     PlannedSearch,
     Rules,
     SituationName,
     Standing,
+    StatedBlend,
     WeightedBlend,
     alike,
     arrange,
     carry_all,
     company_of,
+    describe,
+    find_interests,
     make_query,
     notes,
     pool,
     reasons,
+    record_of,
     score_all,
     situation_of,
 )
@@ -36,6 +43,7 @@ from crossrec_llm.errors import QueryError, UnknownUser
 from crossrec_llm.filter import Filter
 from crossrec_llm.generation import CollectionName, Generation
 from crossrec_llm.meaning import Encoder, Templates
+from crossrec_llm.profiles import Profile
 from crossrec_llm.records import (
     Audience,
     AudienceMember,
@@ -47,9 +55,8 @@ from crossrec_llm.records import (
     SimilarMode,
 )
 from crossrec_llm.resources import default_index
-from crossrec_llm.signals import assemble, rather_before
+from crossrec_llm.signals import Disliked, Said, Signal, Source, assemble, rather_before
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
-from crossrec_llm.tables import Histories, history_digest
 
 _POPULAR = WeightedBlend({"popularity": 1.0})
 
@@ -75,6 +82,13 @@ class Recommender:
             vectors=generation.vectors,
             open_search=self._planned,
         )
+        self._said = Said(generation.raw, self._planned("texts", generation.raw))
+        self._scoring: dict[str, Signal] = {
+            **self.signals,
+            Said.name: self._said,
+            Disliked.name: Disliked(generation.vectors),
+        }
+        self._sentence_vector = lru_cache(1024)(self._encoded)
         self._users = self._planned("users", generation.users.vectors)
         self._blends: dict[SituationName, Blend] = {
             name: generation.blend(name, self.signals) for name in get_args(SituationName)
@@ -135,9 +149,9 @@ class Recommender:
         QueryError, UnknownItem : a value of the question makes no sense.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        rows, weights, digest = self._history(user_id)
-        query = make_query("user", rows, weights)
-        return self._answer(query, ask, {"user_id": str(user_id)}, history=digest)
+        known = self._known(user_id)
+        query = make_query("user", known.rows, known.weights, **self._corrected(known))
+        return self._answer(query, ask, {"user_id": str(user_id)}, history=known.digest)
 
     def for_history(
         self,
@@ -188,20 +202,21 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
-        rows, weights, digest = ((), (), None) if user is None else self._history(user)
+        known = Known.nobody() if user is None else self._known(user)
         read = self.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
-            rows,
-            weights,
+            known.rows,
+            known.weights,
             liked=[self._row(item_id) for item_id in liked],
             disliked=[self._row(item_id) for item_id in disliked],
             text=text,
-            text_vector=self.encoder.encode_query(self.templates.query_text(read)),
+            text_vector=self._encoded(read),
+            **self._corrected(known),
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
         asked |= {"read_as": read} if read != text else {}
-        return self._answer(query, ask, asked, history=digest)
+        return self._answer(query, ask, asked, history=known.digest)
 
     def similar(
         self,
@@ -263,6 +278,25 @@ class Recommender:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
         return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing)
 
+    def profile(self, user_id: str) -> Profile:
+        """What is known of a person, as answers use it; `correcting` changes it.
+
+        Raises
+        ------
+        UnknownUser : nothing is recorded of this id; similar ids are named.
+        """
+        known = self._known(user_id)
+        query = make_query("user", known.rows, known.weights)
+        return describe(
+            str(user_id),
+            known,
+            query,
+            self._interests(query),
+            self.recipe.interests,
+            self.catalogue.item,
+            self.templates.history_text,
+        )
+
     def item(self, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
         return self.catalogue.item(self._row(item_id))
@@ -309,18 +343,31 @@ class Recommender:
             self.catalogue, query, ask, self._standing, cold, too_alike=self._too_alike(query)
         )
         blend, sources = self._ranking(query, situation_of(query, ask))
-        proposing = [self.signals[name] for name in sources if name in self.signals]
-        signals = [self.signals[name] for name in blend.names]
+        proposing: list[Source] = [self.signals[name] for name in sources if name in self.signals]
+        proposing += [self._said] if query.said and query.kind == "user" else []
+        signals = [self._scoring[name] for name in blend.names]
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
 
         size = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
         rows = pool(query, rules.pools(), proposing, size, rules.pinned)
+        interests = self._interests(query) if not rules.split else ()
+
+        def alone(asked: Query) -> tuple[np.ndarray, np.ndarray]:
+            rows = pool(asked, [rules.allowed], proposing, size, rules.pinned[:0])
+            parts = blend.parts(rows, score_all(asked, rows, signals))
+            return rows, blend.total(asked, rows, parts)
+
+        own = OwnLists.of(
+            interests, query, ask.k, alone, self.catalogue.top_codes, self.recipe.interests
+        )
+        rows = np.union1d(rows, own.any)
         while True:
             scores = score_all(query, rows, signals)
             parts = blend.parts(rows, scores)
             totals = blend.total(query, rows, parts)
             near = self.generation.vectors[rows] if diversity else np.empty((len(rows), 0))
-            arranged = arrange(totals, near, ask.k, rules.demands(rows), diversity=diversity)
+            demands = replace(rules.demands(rows), floors=own.floors(rows))
+            arranged = arrange(totals, near, ask.k, demands, diversity=diversity)
             chosen = arranged.positions
             found, size = rows[chosen], 2 * size
             wider = pool(query, [rules.wanting(rows, found)], proposing, size, rows)
@@ -337,7 +384,8 @@ class Recommender:
             why = reasons(
                 query, found, scores, parts, carried, signals, item_of, cold, pinned, before=before
             )
-        acted = rules.acted(found, arranged)
+        acted, of_interest = rules.acted(found, arranged), own.numbers(found) + 1
+        told = [record_of(interests[n], query, item_of).to_dict() for n in range(len(own.rows))]
         standing = rules.standing.filter.set_fields()
         items = tuple(
             Recommendation(
@@ -353,6 +401,7 @@ class Recommender:
                     if np.isfinite(value)
                 },
                 rules=acted[at],
+                interest=int(of_interest[at]) or None,
             )
             for at, row in enumerate(found)
         )
@@ -366,6 +415,7 @@ class Recommender:
                 "cross_share": ask.cross_share,
                 "diversity": diversity,
                 **({"standing": standing} if standing else {}),
+                **({"interests": told} if told else {}),
             },
             items=items,
             receipt=replace(self.receipt, history=history),
@@ -383,6 +433,10 @@ class Recommender:
             ),
         )
 
+    def _interests(self, query: Query) -> tuple[Interest, ...]:
+        parts, tops = self.generation, self.catalogue.top_codes
+        return find_interests(query, parts.raw, parts.centre, tops, self.recipe.interests)
+
     def _too_alike(self, query: Query) -> np.ndarray | None:
         """(n_items,) bool, what reads too much like the asked item to go together with it."""
         if query.mode != "together":
@@ -391,9 +445,11 @@ class Recommender:
 
     def _ranking(self, query: Query, situation: SituationName) -> tuple[Blend, Sequence[str]]:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""
+        blend: Blend = self._blends[situation]
+        sources: Sequence[str] = self.generation.situation(situation).sources
         if query.kind == "user" and not len(query.history):
-            return _POPULAR, _POPULAR.names
-        return self._blends[situation], self.generation.situation(situation).sources
+            blend, sources = _POPULAR, _POPULAR.names
+        return StatedBlend.of(blend, query, self.recipe.profile), sources
 
     def _before(self, query: Query, rows: np.ndarray) -> np.ndarray | None:
         """Which of `rows` people took before the asked item, where that is asked."""
@@ -416,22 +472,29 @@ class Recommender:
         """The row of an id; a number is taken for the text that files have it as."""
         return self.catalogue.row(str(item_id))
 
-    def _history(self, user_id: str) -> tuple[np.ndarray, np.ndarray, str]:
-        """Rows and weights of a person's history, oldest first, and the digest of a receipt."""
+    def _known(self, user_id: str) -> Known:
+        """What is known of a person, corrections in effect; UnknownUser where nothing is."""
         events = self.ledger.events_of(str(user_id))
-        histories = Histories.from_events(events, self.catalogue, self.generation.histories)
-        digest = history_digest(events)
-        if not len(histories):
-            return np.empty(0, np.int64), np.empty(0, np.float32), digest
-        rows, weights, _ = histories.history(0)
-        return rows, weights, digest
+        corrections = self.ledger.corrections_of(str(user_id))
+        return Known.of(events, corrections, self.catalogue, self.generation.histories)
+
+    def _corrected(self, known: Known) -> dict[str, Any]:
+        """What corrections add to a query."""
+        vectors = [self._sentence_vector(sentence) for sentence in known.said]
+        said = {"said": known.said, "said_vectors": np.stack(vectors)} if vectors else {}
+        return {"struck": known.struck, **said}
+
+    def _encoded(self, text: str) -> np.ndarray:
+        """(dim,) float32 raw unit vector of a free text."""
+        return self.encoder.encode_query(self.templates.query_text(text))
 
     def _nearest_of(self, user_id: str, row: int) -> Item | None:
         """The history item that lies nearest to an item; None for who has left since the build."""
         try:
-            history = make_query("user", *self._history(user_id)[:2]).history
+            known = self._known(user_id)
         except UnknownUser:
             return None
+        history = make_query("user", known.rows, known.weights).history
         if not len(history):
             return None
         cosines = self.generation.vectors[history] @ self.generation.vectors[row]

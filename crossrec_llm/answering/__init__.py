@@ -33,10 +33,17 @@ from crossrec_llm.answering.candidates import (
 )
 from crossrec_llm.answering.explaining import reasons, shorten
 from crossrec_llm.answering.filters import alike, allowed_rows, crosses, home_categories
+from crossrec_llm.answering.interests import (
+    Interest,
+    InterestsOptions,
+    OwnLists,
+    find_interests,
+)
 from crossrec_llm.answering.learned import LearnedBlend, features
-from crossrec_llm.answering.profile import make_query
+from crossrec_llm.answering.profile import Known, describe, make_query, record_of
 from crossrec_llm.answering.rules import Rules
 from crossrec_llm.answering.standing import RulesOptions, Standing
+from crossrec_llm.answering.stated import ProfileOptions, StatedBlend
 from crossrec_llm.answering.tuned import Tuned, TunedBlend
 from crossrec_llm.records import STRICT
 
@@ -49,14 +56,20 @@ __all__ = [
     "BlendOptions",
     "Company",
     "Demands",
+    "Interest",
+    "InterestsOptions",
+    "Known",
     "LearnedBlend",
+    "OwnLists",
     "PlannedSearch",
+    "ProfileOptions",
     "Rules",
     "RulesOptions",
     "SearchOptions",
     "Situation",
     "SituationName",
     "Standing",
+    "StatedBlend",
     "Tuned",
     "TunedBlend",
     "WeightedBlend",
@@ -66,7 +79,9 @@ __all__ = [
     "carry_all",
     "company_of",
     "crosses",
+    "describe",
     "features",
+    "find_interests",
     "home_categories",
     "make_query",
     "notes",
@@ -74,6 +89,7 @@ __all__ = [
     "propose",
     "quota",
     "reasons",
+    "record_of",
     "score_all",
     "shorten",
     "situation_of",

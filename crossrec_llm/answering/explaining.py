@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from crossrec_llm.records import Item, Query, Reason
-from crossrec_llm.signals import Signal
+from crossrec_llm.signals import Said, Signal
 
 KEPT_REASONS = 3
 
@@ -25,6 +25,7 @@ WORDS = {
     "transport": ("reads like “{}”, or like what people took with it", ""),
     "trending": ("", "trending{}"),
     "asked": ("", "matches “{}”"),
+    "said": ("", "you said: “{}”"),
     "popular": ("", "popular{}"),
     "pinned": ("", "pinned by a rule"),
     "fill": ("", "fills the list: nothing in particular speaks for it"),
@@ -65,6 +66,7 @@ def reasons(
         that is not told apart.
     """
     out = []
+    pins = next((signal for signal in signals if isinstance(signal, Said)), None)
     for i, row in enumerate(rows):
         shares: dict[tuple[str, int | None], float] = {}
         if pinned[i]:
@@ -90,7 +92,8 @@ def reasons(
             said = kind
             if kind == "transitions" and before is not None and h is not None and before[i, h]:
                 said = "transitions before"
-            words = sentence(said, item, because, query.text)
+            text = pins.sentence(query, int(row)) if kind == "said" and pins else query.text
+            words = sentence(said, item, because, text)
             found.append(Reason(kind, share / total, words, because.item_id if because else None))
         out.append(tuple(found))
     return out
@@ -117,7 +120,7 @@ def sentence(kind: str, item: Item, because: Item | None, text: str | None) -> s
     here = item.category[:1]
     if because is None:
         place = f" in {here[0]}" if here else ""
-        return alone.format(shorten(text or "") if kind == "asked" else place)
+        return alone.format(shorten(text or "") if kind in ("asked", "said") else place)
     title = shorten(because.title)
     there = because.category[:1]
     crossing = f" ({there[0]} → {here[0]})" if here and there and here != there else ""
