@@ -181,6 +181,8 @@ class OwnLists:
         """(n,) int64, in which interest's list each of `rows` stands highest; -1 = in none."""
         places = np.full((len(self.rows) + 1, len(rows)), np.inf)
         for i, own in enumerate(self.rows):
+            if not len(own):
+                continue
             order = np.argsort(own)
             at = order[np.minimum(np.searchsorted(own[order], rows), len(own) - 1)]
             places[i] = np.where(own[at] == rows, at, np.inf)

@@ -50,10 +50,10 @@ class Said:
 
 
 class Disliked:
-    """-min(1, sum over disliked items of max(cosine, 0)^2): between 0, near to none, and -1.
+    """-min(1, sqrt(sum over disliked items of max(cosine, 0)^2)): from 0, near to none, to -1.
 
-    The square leaves alone what has little to do with a disliked item; several dislikes in one
-    direction add up, so that they hold for the direction and not only for what is next to them.
+    One dislike counts by its cosine. Several in one direction add up, so that they hold for the
+    direction and not only for what is next to them; many that lie all over do not add up to much.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Disliked:
         if not len(query.disliked):
             return np.full(len(rows), np.nan, np.float32)
         cosines = self.vectors[rows] @ self.vectors[query.disliked].T
-        near = (np.maximum(cosines, 0) ** 2).sum(axis=1)
+        near = np.linalg.norm(np.maximum(cosines, 0), axis=1)
         return np.asarray(-np.minimum(near, 1), np.float32)
 
     def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
