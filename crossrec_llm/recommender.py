@@ -55,7 +55,7 @@ from crossrec_llm.records import (
     SimilarMode,
 )
 from crossrec_llm.resources import default_index
-from crossrec_llm.signals import Disliked, Said, Signal, Source, assemble, rather_before
+from crossrec_llm.signals import Disliked, Said, Signal, Source, Text, assemble, rather_before
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
 
 _POPULAR = WeightedBlend({"popularity": 1.0})
@@ -264,15 +264,25 @@ class Recommender:
         row = self._row(item_id)
         users = self.generation.users
         allowed = np.ones(len(users.ids), bool)
-        allowed[users.rows(self.ledger.users_of(str(item_id)))] = False
-        asked = self.generation.vectors[row][None]
-        found, scores = self._users.nearest(asked, min(k, len(users.ids)), allowed)
+        buyers, struck = self.ledger.users_of(str(item_id)), self.ledger.users_with_strikes()
+        allowed[users.rows([*buyers, *struck])] = False
+        asked = self.generation.vectors[row]
+        found, scores = self._users.nearest(asked[None], min(k, len(users.ids)), allowed)
+        near = [
+            (users.ids[u], float(s)) for u, s in zip(found[0], scores[0], strict=True) if u >= 0
+        ]
+        # The profiles of the build still have what was struck since.
+        near += [
+            (user_id, float(profile @ asked))
+            for user_id in sorted(set(struck) - set(buyers))
+            if (profile := self._pooled(user_id)) is not None
+        ]
         members: list[AudienceMember] = []
-        for u, score in zip(found[0], scores[0], strict=True):
-            because = self._nearest_of(users.ids[u], row) if u >= 0 else None
+        for user_id, score in sorted(near, key=lambda entry: -entry[1])[:k]:
+            because = self._nearest_of(user_id, row)
             if because is not None:
                 rank = len(members) + 1
-                members.append(AudienceMember(rank, users.ids[u], float(score), because))
+                members.append(AudienceMember(rank, user_id, score, because))
         missing = None
         if len(members) < k:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
@@ -488,13 +498,22 @@ class Recommender:
         """(dim,) float32 raw unit vector of a free text."""
         return self.encoder.encode_query(self.templates.query_text(text))
 
-    def _nearest_of(self, user_id: str, row: int) -> Item | None:
-        """The history item that lies nearest to an item; None for who has left since the build."""
+    def _taken(self, user_id: str) -> Query:
+        """The history that counts of a person; empty of who has left since the build."""
         try:
             known = self._known(user_id)
         except UnknownUser:
-            return None
-        history = make_query("user", known.rows, known.weights).history
+            known = Known.nobody()
+        return make_query("user", known.rows, known.weights)
+
+    def _pooled(self, user_id: str) -> np.ndarray | None:
+        """(dim,) float32 unit profile as of now, as `Users.pool` makes it at a build."""
+        text = Text(self.generation.vectors, self._users, self.recipe.signals.text)
+        return text.profile(self._taken(user_id))
+
+    def _nearest_of(self, user_id: str, row: int) -> Item | None:
+        """The history item that lies nearest to an item; None without a history."""
+        history = self._taken(user_id).history
         if not len(history):
             return None
         cosines = self.generation.vectors[history] @ self.generation.vectors[row]

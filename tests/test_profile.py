@@ -202,11 +202,24 @@ def test_what_is_struck_counts_no_more_and_does_not_come(writable):
     weights = [entry.weight for entry in found.history]
     if set(weights) == {1.0}:
         assert writable.for_user("u1", 5, filter=Filter(exclude=[gone])).ids == same.ids
-    assert all(
-        member.because.item_id != gone
-        for member in writable.audience("b-chess-biography", 60)
-        if member.user_id == "u1"
-    )
+
+
+def test_an_audience_goes_by_the_history_that_counts(writable):
+    """A gardener who also took chess, and struck it, is no longer one for chess."""
+    item = "b-chess-openings"
+    first = writable.audience(item, 60)
+    user_id = first.ids[0]
+    assert THEME[first[0].because.item_id] == "chess"
+    chess = [i for i in ids(writable.profile(user_id).history) if THEME[i] == "chess"]
+    strike(writable, user_id, chess)
+    later = {member.user_id: member for member in writable.audience(item, 60)}
+    if user_id in later:
+        assert later[user_id].score < first[0].score
+        assert later[user_id].because.item_id not in chess
+    others = [member for member in first if member.user_id != user_id]
+    assert [later[member.user_id].score for member in others] == [m.score for m in others]
+    undo(writable, user_id)
+    assert writable.audience(item, 60).ids == first.ids
 
 
 def test_an_interest_is_struck_by_its_number(writable):

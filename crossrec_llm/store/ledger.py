@@ -229,11 +229,12 @@ class Ledger:
         )
         return tuple(Correction(n, said, tuple(json.loads(ids)), t) for n, said, ids, t in rows)
 
-    def corrected_users(self) -> list[str]:
-        """Who has a correction, by id."""
+    def users_with_strikes(self) -> list[str]:
+        """Whose history is not what the events say, by id."""
         if not self._has_corrections:
             return []
-        return [id for (id,) in self._all("SELECT DISTINCT user_id FROM corrections ORDER BY 1")]
+        statement = "SELECT DISTINCT user_id FROM corrections WHERE sentence = '' ORDER BY user_id"
+        return [user_id for (user_id,) in self._all(statement)]
 
     def add_correction(
         self, user_id: str, *, sentence: str = "", items: Sequence[str] = ()

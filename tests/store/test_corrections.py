@@ -36,12 +36,12 @@ def older(path: Path) -> None:
 def test_corrections_come_back_in_order(ledger: Ledger) -> None:
     said = ledger.add_correction("ann", sentence="I grow “roses” 🌹")
     struck = ledger.add_correction("ann", items=["i1", "i,2\n"])
-    ledger.add_correction("bob", items=["i0"])
+    ledger.add_correction("bob", sentence="tea")
     assert ledger.corrections_of("ann") == (said, struck)
     assert (said.sentence, said.items) == ("I grow “roses” 🌹", ())
     assert (struck.sentence, struck.items) == ("", ("i1", "i,2\n"))
     assert said.number < struck.number
-    assert ledger.corrected_users() == ["ann", "bob"]
+    assert ledger.users_with_strikes() == ["ann"]
     assert ledger.corrections_of("cy") == ()
 
 
@@ -82,7 +82,7 @@ def test_an_older_file_is_read_and_brought_up_to_date(ledger: Ledger, path: Path
     with Ledger.open(path, write=False) as reader:
         assert reader.events().equals(EVENTS)
         assert reader.corrections_of("ann") == ()
-        assert reader.corrected_users() == []
+        assert reader.users_with_strikes() == []
         with Ledger.open(path, write=True) as writer:
             made = writer.add_correction("ann", items=["i1"])
             assert writer.events().equals(EVENTS)
