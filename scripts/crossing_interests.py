@@ -25,7 +25,8 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
     A joined history is what two people took in one top category each, not the same: the older
     part of it is of the one, the newer of the other. Ordinary people are those of the protocol
     "temporal", or "warm" where there is no clock; signals are fitted without what it hides, and
-    the blend is the index's own, on both sides.
+    the blend is the index's own, on both sides. Where all is in one category there are no joined
+    histories, and no figures of them.
     """
     with Index.open(index) as opened:
         built, events = Generation.load(opened.generation), opened.ledger.events()
@@ -34,7 +35,7 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
     found: dict[str, float] = {}
 
     joined = list(_joined(histories, catalogue.top_codes, catalogue.no_category, n, rng))
-    for words, recommender in _both(built):
+    for words, recommender in _both(built) if joined else ():
         both, told = [], []
         for one, other in joined:
             rows = np.concatenate([one, other])

@@ -91,7 +91,7 @@ def find_interests(
         return ()
     groups = [counted]
     if len(counted) > 1 and options.most > 1:
-        groups = _groups(_distances(centred[counted], tops[counted]), options.apart)
+        groups = linked(_distances(centred[counted], tops[counted]), options.apart)
         groups = [counted[group] for group in groups]
     total = weights.sum()
     large = [group for group in groups if weights[group].sum() >= options.least_share * total]
@@ -110,22 +110,37 @@ def find_interests(
 
 
 def _distances(centred: np.ndarray, tops: np.ndarray) -> np.ndarray:
-    """(h, h) float64, symmetric, 0 on the diagonal."""
+    """(h, h) float64, symmetric."""
     apart = 1 - np.clip(centred @ centred.T, -1, 1).astype(np.float64)
-    found = (1 - CATEGORY_PART) * apart + CATEGORY_PART * (tops[:, None] != tops)
-    np.fill_diagonal(found, 0)
-    return np.maximum((found + found.T) / 2, 0)
+    found: np.ndarray = (1 - CATEGORY_PART) * apart + CATEGORY_PART * (tops[:, None] != tops)
+    return (found + found.T) / 2
 
 
-def _groups(distances: np.ndarray, apart: float) -> list[np.ndarray]:
-    """Positions of each group, by average linkage (UPGMA) cut at a height."""
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
+def linked(distances: np.ndarray, apart: float) -> list[np.ndarray]:
+    """Positions of each group: the two nearest are joined until all are at least `apart`.
 
-    tree = linkage(squareform(distances, checks=False), "average")
-    # A group ends where the next one is at least this far.
-    codes = fcluster(tree, np.nextafter(apart, 0), "distance")
-    return [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    Average linkage (UPGMA, Sokal and Michener 1958). In numpy, since a history is short and
+    loading scipy takes longer than an answer.
+
+    Parameters
+    ----------
+    distances : (h, h) float64, symmetric.
+    """
+    between = distances.copy()
+    np.fill_diagonal(between, np.inf)
+    groups = [[position] for position in range(len(between))]
+    while len(groups) > 1:
+        one, other = divmod(int(between.argmin()), len(between))
+        if between[one, other] >= apart:
+            break
+        one, other = sorted((one, other))
+        sizes = len(groups[one]), len(groups[other])
+        mean = np.average(between[[one, other]], axis=0, weights=sizes)
+        mean[one] = np.inf
+        between[one], between[:, one] = mean, mean
+        between = np.delete(np.delete(between, other, axis=0), other, axis=1)
+        groups[one] += groups.pop(other)
+    return [np.sort(np.array(group, np.int64)) for group in groups]
 
 
 @dataclass(frozen=True, eq=False)

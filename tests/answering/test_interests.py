@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from crossrec_llm.answering import InterestsOptions, OwnLists, arrange, find_interests, make_query
 from crossrec_llm.answering.arranging import Demands, Floors
+from crossrec_llm.answering.interests import linked
 from tests.small import unit_rows
 
 OPTIONS = InterestsOptions()
@@ -102,6 +103,20 @@ def test_interests_are_parts_of_the_history(rows, apart, least, most):
         assert min(shares) >= least - 1e-6
     for one in interests:
         assert sorted(one.central) == one.places.tolist()
+
+
+@given(st.integers(2, 25), st.integers(0, 50), st.floats(0.2, 1.6))
+def test_groups_are_those_of_scipy(n, seed, apart):
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.spatial.distance import squareform
+
+    rows = unit_rows(n, 5, seed=seed).astype(np.float64)
+    distances = 1 - np.clip(rows @ rows.T, -1, 1)
+    np.fill_diagonal(distances, 0)
+    tree = linkage(squareform(distances, checks=False), "average")
+    codes = fcluster(tree, np.nextafter(apart, 0), "distance")
+    expected = {tuple(np.flatnonzero(codes == code)) for code in np.unique(codes)}
+    assert {tuple(group) for group in linked(distances, apart)} == expected
 
 
 def own_lists(k=2, *, rows=(0, 5, 1, 6), allowed=range(11), **options):
