@@ -17,8 +17,10 @@ if TYPE_CHECKING:
         read_answer,
         replay,
     )
+    from crossrec_llm.correcting import pin, strike, strike_interest, undo
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.filter import Filter
+    from crossrec_llm.profiles import Correction, Profile
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
     from crossrec_llm.records import (
@@ -37,10 +39,12 @@ __all__ = [
     "BuildReport",
     "Comparison",
     "Contribution",
+    "Correction",
     "Counterfactual",
     "CrossrecError",
     "Filter",
     "Item",
+    "Profile",
     "Reason",
     "Recipe",
     "Recommendation",
@@ -50,8 +54,12 @@ __all__ = [
     "build",
     "compare",
     "counterfactual",
+    "pin",
     "read_answer",
     "replay",
+    "strike",
+    "strike_interest",
+    "undo",
 ]
 
 _HOMES = {
@@ -64,6 +72,12 @@ _HOMES = {
     "counterfactual": "comparing",
     "read_answer": "comparing",
     "replay": "comparing",
+    "pin": "correcting",
+    "strike": "correcting",
+    "strike_interest": "correcting",
+    "undo": "correcting",
+    "Correction": "profiles",
+    "Profile": "profiles",
     "CrossrecError": "errors",
     "Filter": "filter",
     "Recipe": "recipe",

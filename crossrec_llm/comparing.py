@@ -272,6 +272,7 @@ def _recommendation(entry: Mapping[str, Any]) -> Recommendation:
         signals=entry["signals"],
         rules=tuple(entry.get("rules", ())),
         contributions=tuple(Contribution(**part) for part in entry.get("contributions", ())),
+        interest=entry.get("interest"),
     )
 
 

@@ -214,6 +214,12 @@ class Generation:
         self.signals.save(folder / "signals")
         self.tuned.save(folder / "blend.json")
 
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """(dim,) float32, the mean of all items as encoded."""
+        mean: np.ndarray = self.raw.mean(axis=0) if len(self.raw) else np.zeros(self.raw.shape[1])
+        return mean.astype(np.float32)
+
     @property
     def name(self) -> str:
         return self.stored.name if self.stored else "in memory"

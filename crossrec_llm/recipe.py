@@ -15,7 +15,9 @@ from typing import Any, ClassVar, get_type_hints
 from crossrec_llm.answering import (
     AnsweringOptions,
     BlendOptions,
+    InterestsOptions,
     PolicyOptions,
+    ProfileOptions,
     RulesOptions,
     SearchOptions,
     Wording,
@@ -28,7 +30,7 @@ from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
 from crossrec_llm.store import StoreOptions
 from crossrec_llm.tables import HistoryOptions, TablesOptions
 
-_ANSWERING = ("blend", "answering", "rules", "policy", "search")
+_ANSWERING = ("blend", "answering", "interests", "profile", "rules", "policy", "search")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Recipe:
     signals: SignalsOptions = field(default_factory=SignalsOptions)
     blend: BlendOptions = field(default_factory=BlendOptions)
     answering: AnsweringOptions = field(default_factory=AnsweringOptions)
+    interests: InterestsOptions = field(default_factory=InterestsOptions)
+    profile: ProfileOptions = field(default_factory=ProfileOptions)
     rules: RulesOptions = field(default_factory=RulesOptions)
     policy: PolicyOptions = field(default_factory=PolicyOptions)
     search: SearchOptions = field(default_factory=SearchOptions)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import Any, get_args
 
 import numpy as np
-import pyarrow as pa
 
 from crossrec_llm.answering import (
     COMPANY_NOTES,
@@ -18,28 +17,36 @@ from crossrec_llm.answering import (
     Ask,
     Blend,
     Company,
+    Interest,
+    Known,
+    OwnLists,
     PlannedSearch,
     Policy,
     Rules,
     SituationName,
     Standing,
+    StatedBlend,
     WeightedBlend,
     Wording,
     alike,
     arrange,
     company_of,
+    describe,
+    find_interests,
     make_query,
     notes,
     reasons,
+    record_of,
     situation_of,
 )
-from crossrec_llm.errors import QueryError, UnknownUser
+from crossrec_llm.errors import QueryError
 from crossrec_llm.filter import Filter
 from crossrec_llm.generation import CollectionName, Generation
 from crossrec_llm.meaning import Encoder, Templates
+from crossrec_llm.people import People
+from crossrec_llm.profiles import Profile
 from crossrec_llm.records import (
     Audience,
-    AudienceMember,
     Contribution,
     Explain,
     Item,
@@ -50,9 +57,9 @@ from crossrec_llm.records import (
     SimilarMode,
 )
 from crossrec_llm.resources import default_index
-from crossrec_llm.signals import assemble, rather_before
+from crossrec_llm.signals import Disliked, Said, Signal, Source, assemble, rather_before
 from crossrec_llm.store import ExactSearch, Index, Ledger, Search
-from crossrec_llm.tables import OUTSIDE, Histories, history_digest
+from crossrec_llm.tables import OUTSIDE
 
 _POPULAR = WeightedBlend({"popularity": 1.0})
 
@@ -68,7 +75,6 @@ class Recommender:
 
     def __init__(self, generation: Generation, ledger: Ledger | None = None) -> None:
         self.generation = generation
-        self._ledger = ledger
         self.catalogue, self.recipe = generation.catalogue, generation.recipe
         self.signals = assemble(
             generation.signals,
@@ -78,7 +84,15 @@ class Recommender:
             vectors=generation.vectors,
             open_search=self._planned,
         )
-        self._users = self._planned("users", generation.users.vectors)
+        self._said = Said(generation.raw, self._planned("texts", generation.raw))
+        self._scoring: dict[str, Signal] = {
+            **self.signals,
+            Said.name: self._said,
+            Disliked.name: Disliked(generation.vectors),
+        }
+        self._sentence_vector = lru_cache(1024)(self._encoded)
+        profiles = self._planned("users", generation.users.vectors)
+        self._people = People(generation, ledger, profiles)
         self._blends: dict[SituationName, Blend] = {
             name: generation.blend(name, self.signals) for name in get_args(SituationName)
         }
@@ -110,8 +124,7 @@ class Recommender:
 
     def close(self) -> None:
         self.generation.close()
-        if self._ledger is not None:
-            self._ledger.close()
+        self._people.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -155,9 +168,9 @@ class Recommender:
                 filter = replace(filter, exclude=tuple(seen))
         ask = Ask(k, filter, cross_share, diversity, explain)
         side = self._walls.side(filter)
-        rows, weights, digest = self._history(user_id, side, asked.get("without", ()))
-        query = make_query("user", rows, weights)
-        return self._answer(query, ask, asked, history=digest)
+        known = self._people.known(str(user_id), side, asked.get("without", ()))
+        query = make_query("user", known.rows, known.weights, **self._corrected(known))
+        return self._answer(query, ask, asked, history=known.digest)
 
     def for_history(
         self,
@@ -176,8 +189,8 @@ class Recommender:
         UnknownItem : not in the catalogue; similar ids are named.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        known, said = self._on_side(item_ids, self._walls.side(filter))
-        rows = list(dict.fromkeys(reversed(known)))[::-1]
+        here, said = self._people.on_side(item_ids, self._walls.side(filter))
+        rows = list(dict.fromkeys(reversed(here)))[::-1]
         query = make_query("user", rows, [1.0] * len(rows))
         return self._answer(query, ask, {"history": list(item_ids)}, said=said)
 
@@ -209,21 +222,24 @@ class Recommender:
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
         side = self._walls.side(filter)
-        rows, weights, digest = ((), (), None) if user is None else self._history(user, side)
-        (toward, said), (away, said_too) = (self._on_side(ids, side) for ids in (liked, disliked))
+        known = Known.nobody() if user is None else self._people.known(str(user), side)
+        (toward, said), (away, said_too) = (
+            self._people.on_side(ids, side) for ids in (liked, disliked)
+        )
         read = self.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
-            rows,
-            weights,
+            known.rows,
+            known.weights,
             liked=toward,
             disliked=away,
             text=text,
-            text_vector=self.encoder.encode_query(self.templates.query_text(read)),
+            text_vector=self._encoded(read),
+            **self._corrected(known),
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
         asked |= {"read_as": read} if read != text else {}
-        return self._answer(query, ask, asked, history=digest, said=said + said_too)
+        return self._answer(query, ask, asked, history=known.digest, said=said + said_too)
 
     def similar(
         self,
@@ -274,23 +290,30 @@ class Recommender:
         """
         Ask(k)
         row = self._row(item_id)
-        if self._walls.behind[row] != OUTSIDE:
-            raise QueryError(f"{item_id!r} lies behind a wall: who would want it is not told")
-        users = self.generation.users
-        allowed = np.ones(len(users.ids), bool)
-        allowed[users.rows(self.ledger.users_of(str(item_id)))] = False
-        asked = self.generation.vectors[row][None]
-        found, scores = self._users.nearest(asked, min(k, len(users.ids)), allowed)
-        members: list[AudienceMember] = []
-        for u, score in zip(found[0], scores[0], strict=True):
-            because = self._nearest_of(users.ids[u], row) if u >= 0 else None
-            if because is not None:
-                rank = len(members) + 1
-                members.append(AudienceMember(rank, users.ids[u], float(score), because))
+        members = self._people.wanting(row, k)
         missing = None
         if len(members) < k:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
         return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing)
+
+    def profile(self, user_id: str) -> Profile:
+        """What is known of a person, as answers use it; `correcting` changes it.
+
+        Raises
+        ------
+        UnknownUser : nothing is recorded of this id; similar ids are named.
+        """
+        known = self._people.known(str(user_id))
+        query = make_query("user", known.rows, known.weights)
+        return describe(
+            str(user_id),
+            known,
+            query,
+            self._interests(query),
+            self.recipe.interests,
+            self.catalogue.item,
+            self.templates.history_text,
+        )
 
     def item(self, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
@@ -298,9 +321,8 @@ class Recommender:
 
     @property
     def ledger(self) -> Ledger:
-        if self._ledger is None:
-            raise QueryError("this recommender knows no users: ask for_history, like or similar")
-        return self._ledger
+        """The records; refused with QueryError where there are none."""
+        return self._people.ledger
 
     # -- parts, loaded when first needed, by one thread while others wait --------------------------
 
@@ -341,19 +363,34 @@ class Recommender:
             self.catalogue, query, ask, self._standing, cold, barred=barred, ruling=ruling
         )
         blend, sources = self._ranking(query, situation_of(query, ask))
-        blend = views.ranked_by(blend)
-        proposing = [self.signals[name] for name in sources if name in self.signals]
-        signals = [self.signals[name] for name in blend.names]
+        blend = StatedBlend.of(views.ranked_by(blend), query, self.recipe.profile)
+        proposing: list[Source] = [self.signals[name] for name in sources if name in self.signals]
+        proposing += [self._said] if query.said and query.kind == "user" else []
+        signals = [self._scoring[name] for name in blend.names]
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
 
         size = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
         rows = views.pool(rules.pools(), proposing, size, rules.pinned)
+        interests = self._interests(query) if not rules.split else ()
+
+        def alone(asked: Query) -> tuple[np.ndarray, np.ndarray]:
+            ruling = self._policy.ruling(asked)
+            open = rules.allowed if ruling.barred is None else rules.allowed & ~ruling.barred
+            rows = ruling.views.pool([open], proposing, size, rules.pinned[:0])
+            parts = blend.parts(rows, ruling.views.score(rows, signals))
+            return rows, blend.total(asked, rows, parts)
+
+        own = OwnLists.of(
+            interests, query, ask.k, alone, self.catalogue.top_codes, self.recipe.interests
+        )
+        rows = np.union1d(rows, own.any)
         while True:
             scores = views.score(rows, signals)
             parts = blend.parts(rows, scores)
             totals = blend.total(query, rows, parts)
             near = self.generation.raw[rows] if diversity else np.empty((len(rows), 0))
-            arranged = arrange(totals, near, ask.k, rules.demands(rows), diversity=diversity)
+            demands = replace(rules.demands(rows), floors=own.floors(rows))
+            arranged = arrange(totals, near, ask.k, demands, diversity=diversity)
             chosen = arranged.positions
             found, size = rows[chosen], 2 * size
             wider = views.pool([rules.wanting(rows, found)], proposing, size, rows)
@@ -375,7 +412,8 @@ class Recommender:
                 ids = [self.catalogue.ids[row] for row in query.history]
                 made_of = [account.contributions(at, blend.names, ids) for at in range(len(found))]
         scores = scores[chosen]
-        acted = rules.acted(found, arranged)
+        acted, of_interest = rules.acted(found, arranged), own.numbers(found) + 1
+        told = [record_of(interests[n], query, item_of).to_dict() for n in range(len(own.rows))]
         standing = rules.standing.filter.set_fields()
         items = tuple(
             Recommendation(
@@ -391,6 +429,7 @@ class Recommender:
                     if np.isfinite(value)
                 },
                 rules=acted[at],
+                interest=int(of_interest[at]) or None,
                 contributions=made_of[at],
             )
             for at, row in enumerate(found)
@@ -405,6 +444,7 @@ class Recommender:
                 "cross_share": ask.cross_share,
                 "diversity": diversity,
                 **({"standing": standing} if standing else {}),
+                **({"interests": told} if told else {}),
             },
             items=items,
             receipt=replace(self.receipt, history=history),
@@ -440,6 +480,20 @@ class Recommender:
             barred["too much like it"] = alike(query, self.generation.raw, least)
         return barred
 
+    def _interests(self, query: Query) -> tuple[Interest, ...]:
+        parts, tops = self.generation, self.catalogue.top_codes
+        return find_interests(query, parts.raw, parts.centre, tops, self.recipe.interests)
+
+    def _corrected(self, known: Known) -> dict[str, Any]:
+        """What corrections add to a query."""
+        vectors = [self._sentence_vector(sentence) for sentence in known.said]
+        said = {"said": known.said, "said_vectors": np.stack(vectors)} if vectors else {}
+        return {"struck": known.struck, **said}
+
+    def _encoded(self, text: str) -> np.ndarray:
+        """(dim,) float32 raw unit vector of a free text."""
+        return self.encoder.encode_query(self.templates.query_text(text))
+
     def _ranking(self, query: Query, situation: SituationName) -> tuple[Blend, Sequence[str]]:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""
         if query.kind == "user" and not len(query.history):
@@ -466,48 +520,3 @@ class Recommender:
     def _row(self, item_id: str) -> int:
         """The row of an id; a number is taken for the text that files have it as."""
         return self.catalogue.row(str(item_id))
-
-    def _on_side(self, item_ids: Sequence[str], side: int) -> tuple[list[int], tuple[str, ...]]:
-        """Rows of ids that lie on a side of the walls, and a note of those that do not."""
-        rows = {str(item_id): self._row(item_id) for item_id in item_ids}
-        away = [item_id for item_id, row in rows.items() if self._walls.behind[row] != side]
-        said = f"on the other side of a wall, and left out: {', '.join(map(repr, away))}"
-        kept = [rows[item_id] for item_id in map(str, item_ids) if item_id not in away]
-        return kept, (said,) if away else ()
-
-    def _history(
-        self, user_id: str, side: int = OUTSIDE, without: Sequence[str] = ()
-    ) -> tuple[np.ndarray, np.ndarray, str]:
-        """Rows and weights of a person's history, oldest first, and the digest of a receipt.
-
-        Of what lies on one side of the walls; who did nothing outside is unknown there, as if
-        nothing had been recorded.
-        """
-        recorded = self.ledger.events_of(str(user_id))
-        events = self._walls.visible(recorded, side)
-        if side == OUTSIDE and len(recorded) and not len(events):
-            raise self.ledger.unknown(str(user_id))
-        digest = history_digest(events)
-        if without:
-            taken = self.catalogue.rows(events["item_id"])
-            never = [self._row(item_id) for item_id in without]
-            for row, item_id in zip(never, without, strict=True):
-                if row not in taken:
-                    raise QueryError(f"{item_id!r} is not in the history of {user_id!r}")
-            events = events.filter(pa.array(~np.isin(taken, never)))
-        histories = Histories.from_events(events, self.catalogue, self.generation.histories)
-        if not len(histories):
-            return np.empty(0, np.int64), np.empty(0, np.float32), digest
-        rows, weights, _ = histories.history(0)
-        return rows, weights, digest
-
-    def _nearest_of(self, user_id: str, row: int) -> Item | None:
-        """The history item that lies nearest to an item; None for who has left since the build."""
-        try:
-            history = make_query("user", *self._history(user_id)[:2]).history
-        except UnknownUser:
-            return None
-        if not len(history):
-            return None
-        cosines = self.generation.vectors[history] @ self.generation.vectors[row]
-        return self.catalogue.item(int(history[int(np.argmax(cosines))]))

@@ -63,6 +63,8 @@ class Query:
     text : the free text as typed, None without one.
     text_vector : (dim,) float32 raw unit vector of it.
     mode : of a "similar" query.
+    struck : (s,) int64 rows that the person does not want to count, nor to see again.
+    said : sentences pinned to the profile; `said_vectors`, (len(said), dim) float32, are theirs.
     """
 
     kind: Literal["user", "like", "similar"]
@@ -72,6 +74,9 @@ class Query:
     text: str | None = None
     text_vector: np.ndarray | None = None
     mode: SimilarMode = "both"
+    struck: np.ndarray | None = None
+    said: tuple[str, ...] = ()
+    said_vectors: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ class Recommendation:
     signals: Mapping[str, float] = field(default_factory=dict)
     rules: tuple[str, ...] = ()
     contributions: tuple[Contribution, ...] = ()
+    interest: int | None = None
 
     @property
     def item_id(self) -> str:
@@ -157,6 +163,7 @@ class Recommendation:
             **(
                 {"contributions": [asdict(c) for c in told]} if (told := self.contributions) else {}
             ),
+            **({"interest": self.interest} if self.interest else {}),
         }
 
 

@@ -24,6 +24,9 @@ class LogWithout:
     def events_of(self, user_id):
         return self.events.filter(pc.equal(self.events["user_id"], user_id))
 
+    def corrections_of(self, user_id):
+        return []
+
 
 @pytest.fixture(scope="module")
 def generation():

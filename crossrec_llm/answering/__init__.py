@@ -35,11 +35,18 @@ from crossrec_llm.answering.candidates import (
 )
 from crossrec_llm.answering.explaining import reasons
 from crossrec_llm.answering.filters import alike, allowed_rows, crosses, home_categories
+from crossrec_llm.answering.interests import (
+    Interest,
+    InterestsOptions,
+    OwnLists,
+    find_interests,
+)
 from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.policy import Policy, PolicyOptions, Ruling
-from crossrec_llm.answering.profile import make_query
+from crossrec_llm.answering.profile import Known, describe, make_query, record_of
 from crossrec_llm.answering.rules import Rules
 from crossrec_llm.answering.standing import RulesOptions, Standing
+from crossrec_llm.answering.stated import ProfileOptions, StatedBlend
 from crossrec_llm.answering.tuned import Tuned, TunedBlend
 from crossrec_llm.answering.wording import Wording, shorten
 from crossrec_llm.records import STRICT
@@ -54,10 +61,15 @@ __all__ = [
     "BlendOptions",
     "Company",
     "Demands",
+    "Interest",
+    "InterestsOptions",
+    "Known",
     "LearnedBlend",
+    "OwnLists",
     "PlannedSearch",
     "Policy",
     "PolicyOptions",
+    "ProfileOptions",
     "Rules",
     "RulesOptions",
     "Ruling",
@@ -65,6 +77,7 @@ __all__ = [
     "Situation",
     "SituationName",
     "Standing",
+    "StatedBlend",
     "Tuned",
     "TunedBlend",
     "Views",
@@ -76,7 +89,9 @@ __all__ = [
     "carry_all",
     "company_of",
     "crosses",
+    "describe",
     "features",
+    "find_interests",
     "home_categories",
     "make_query",
     "notes",
@@ -84,6 +99,7 @@ __all__ = [
     "propose",
     "quota",
     "reasons",
+    "record_of",
     "score_all",
     "shorten",
     "situation_of",

@@ -4,8 +4,9 @@
 2. Caps (at most n per brand, per category) are never broken; rather is the list shorter.
 3. The split across the home categories, or the quotas of categories, are kept exactly.
 4. The least share of new items.
-5. What is buried comes only where nothing else fits.
-6. What is left is a matter of the score, with boosts, calibration and diversity.
+5. The places that each interest of the person has at least.
+6. What is buried comes only where nothing else fits.
+7. What is left is a matter of the score, with boosts, calibration and diversity.
 
 At each place a rule narrows what the ones before it left; one that would leave nothing is passed
 over. What the filter keeps out is in no pool. With diversity, what is chosen is then put in order
@@ -85,12 +86,25 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
+class Floors:
+    """Places that each class has at least: class c has `least[c]`.
+
+    codes : (n,) int are the classes, below 0 = of none.
+    """
+
+    name: str
+    codes: np.ndarray
+    least: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Demands:
     """What a list out of a pool of n items must be like; positions are those in the pool.
 
     pinned : (p,) int64 positions, for the first places in this order; at most k.
     new, buried : (n,) bool, None = none.
     new_share : least share of the list that is `new`.
+    floors : places that classes of items have at least, None = none.
     boost : (n,) float32 on top of the relevance (0..1 over the pool), None = nothing.
     """
 
@@ -99,13 +113,14 @@ class Demands:
     split: Split | None = None
     new: np.ndarray | None = None
     new_share: float = 0.0
+    floors: Floors | None = None
     buried: np.ndarray | None = None
     boost: np.ndarray | None = None
     calibration: Calibration | None = None
 
     @property
     def any(self) -> bool:
-        given = (self.split, self.new, self.buried, self.boost, self.calibration)
+        given = (self.split, self.new, self.floors, self.buried, self.boost, self.calibration)
         return bool(len(self.pinned) or self.caps or any(x is not None for x in given))
 
 
@@ -258,6 +273,7 @@ class _Pass:
         self.k = len(pinned) + min([k - len(pinned), *(room.capacity(rest)[0] for room in rooms)])
         self.parts = _Parts(demands.split, self.k) if demands.split else None
         self.new_left = quota(self.k, demands.new_share) if demands.new is not None else 0
+        self.due = np.array(demands.floors.least if demands.floors else (), np.int64)
         for position in pinned:
             self._take(position, ())
         if self.parts:
@@ -314,6 +330,8 @@ class _Pass:
             yield self.parts.name, False, self._leaves_parts
         if self.demands.new is not None and self.new_left > 0:
             yield "new_share", False, self._leaves_new
+        if self.demands.floors:
+            yield self.demands.floors.name, False, partial(self._leaves_due, self.demands.floors)
         if self.demands.buried is not None:
             yield "bury", False, partial(np.logical_and, ~self.demands.buried)
 
@@ -341,6 +359,18 @@ class _Pass:
             narrowed = ok & room.spares(free, self.demands.new, self.new_left)
             ok = narrowed if narrowed.any() else ok
         return ok
+
+    def _leaves_due(self, floors: Floors, ok: np.ndarray) -> np.ndarray:
+        """What leaves enough places for the classes that have not come to theirs.
+
+        A class that the pool cannot bring to its places keeps none of them free.
+        """
+        free = self._open()
+        there = [int((free & (floors.codes == c)).sum()) for c in range(len(self.due))]
+        due = np.minimum(np.maximum(self.due, 0), there)
+        if due.sum() < self.k - len(self.chosen):
+            return ok
+        return ok & np.isin(floors.codes, np.flatnonzero(due))
 
     def _relevance(self, scores: np.ndarray) -> np.ndarray:
         """The score itself where nothing is set off against it."""
@@ -388,6 +418,8 @@ class _Pass:
             self.parts.take(position)
         if self.demands.new is not None and self.demands.new[position]:
             self.new_left -= 1
+        if self.demands.floors and self.demands.floors.codes[position] >= 0:
+            self.due[self.demands.floors.codes[position]] -= 1
         if self.demands.calibration and self.demands.calibration.codes[position] >= 0:
             self.counts[self.demands.calibration.codes[position]] += 1
         if self.diversity:

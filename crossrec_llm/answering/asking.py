@@ -101,7 +101,8 @@ def notes(
     if query.text is not None and not worded:
         notes.append("no item has any of these words: found by meaning alone")
     if query.kind == "user" and not len(query.history):
-        notes.append("no history to go by: these are the most popular items that pass the filter")
+        by = "what was pinned, and what is popular" if query.said else "the most popular items"
+        notes.append(f"no history to go by: these are {by} that pass the filter")
     if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):
         notes.append("the history has no category: crossing was not restricted")
     return tuple(notes)

@@ -9,7 +9,7 @@ import numpy as np
 from crossrec_llm.answering.account import Account
 from crossrec_llm.answering.wording import SENTENCES, Wording
 from crossrec_llm.records import Item, Query, Reason
-from crossrec_llm.signals import Signal
+from crossrec_llm.signals import Said, Signal
 
 KEPT_REASONS = 3
 
@@ -51,6 +51,7 @@ def reasons(
     kinds = list(told)
     by_kind = np.stack([told[kind] for kind in kinds], axis=1)
     totals = by_kind.sum(axis=(1, 2))
+    pins = next((signal for signal in signals if isinstance(signal, Said)), None)
     out: list[tuple[Reason, ...]] = []
     for i, row in enumerate(rows):
         item = item_of(int(row))
@@ -64,7 +65,8 @@ def reasons(
             kind = said = kinds[k]
             if kind == "transitions" and because and before is not None:
                 said = "transitions_before" if before[i, account.places[h]] else kind
-            words = wording.sentence(said, item, because, query.text)
+            text = pins.sentence(query, int(row)) if kind == "said" and pins else query.text
+            words = wording.sentence(said, item, because, text)
             share = float(by_kind[i, k, h] / totals[i])
             found.append(Reason(kind, share, words, because.item_id if because else None))
         out.append(tuple(found))

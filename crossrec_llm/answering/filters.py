@@ -32,8 +32,8 @@ def crosses(catalogue: Catalogue, home: np.ndarray) -> np.ndarray:
 def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarray:
     """(n_items,) bool: the rows that may be in the answer.
 
-    Disliked items never are; the asked item itself is in the history of a "similar" query, and
-    stays out even when seen items are let in.
+    Disliked and struck items never are; the asked item itself is in the history of a "similar"
+    query, and stays out even when seen items are let in.
 
     Raises
     ------
@@ -71,6 +71,8 @@ def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarr
     if not filter.include_seen or query.kind == "similar":
         mask[query.history] = False
     mask[query.disliked] = False
+    if query.struck is not None:
+        mask[query.struck] = False
     return mask
 
 

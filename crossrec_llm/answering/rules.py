@@ -150,6 +150,11 @@ class Rules:
         return None
 
     @property
+    def split(self) -> bool:
+        """Whether the question or the recipe splits the list."""
+        return self._split is not None
+
+    @property
     def _new(self) -> bool:
         return bool(self.asked.filter.new_share)
 

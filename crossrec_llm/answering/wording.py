@@ -28,12 +28,16 @@ SENTENCES: Mapping[str, Mapping[str, set[str]]] = {
     "taste": _ITEM,
     "transport": _ITEM,
     "asked": {"alone": {"text"}},
+    "said": {"alone": {"text"}},
+    "disliked": {},
     "popular": _PLACED,
     "trending": _PLACED,
     "pinned": _ALONE,
     "fill": _ALONE,
 }
-"""Kind of a reason -> its sentences -> the fields that each of them has."""
+"""Kind of a reason -> its sentences -> the fields that each of them has.
+
+A dislike only speaks against what lies near it, and is no reason for anything."""
 
 _CROSSING = {"reason", "there", "here"}
 
@@ -81,7 +85,7 @@ class Wording:
         ----------
         kind : of `SENTENCES`.
         because : the history item that it goes back to.
-        text : what was typed.
+        text : what was typed, or said before.
         """
         known = self._sentences[kind]
         here = item.category[:1]

@@ -14,6 +14,7 @@ from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
 if TYPE_CHECKING:
     from crossrec_llm.answering import Tuned, TunedBlend
     from crossrec_llm.comparing import Comparison, Place, Replay
+    from crossrec_llm.profiles import Profile
 
 PLAIN_WIDTH = 120
 
@@ -77,7 +78,9 @@ def recommendations(
         name = Text(plain(r.title))
         name.append(f"  {r.item_id}", "dim")
         marks = [mark for mark, on in (("across", r.cross), ("new", r.cold)) if on]
-        for mark in (*marks, *map(plain, r.rules)):
+        # The number says which interest; the rule, that it would not have come without it.
+        marks += [f"interest {r.interest}"] if r.interest else []
+        for mark in (*marks, *(plain(rule) for rule in r.rules if rule != "interest")):
             name.append(f" [{mark}]", "magenta")
         reasons = [f"{x.share:4.0%} {plain(x.text)}" for x in r.reasons]
         why = Text("\n".join(reasons) if explain else plain(r.why))
@@ -86,8 +89,39 @@ def recommendations(
             why.append(f"\n{signals}", "dim")
         price = "" if r.item.price is None else f"{r.item.price:,.2f}"
         table.add_row(str(r.rank), name, Text(_short(r.item.category)), price, why)
-    print_rich(Text(plain(title), "bold"), *([table] if answer.items else []))
+    told = [
+        Text(f"Interest {n}, {one['share']:.0%}: {plain(one['name'])}", "magenta")
+        for n, one in enumerate(answer.query.get("interests", ()), 1)
+    ]
+    print_rich(Text(plain(title), "bold"), *told, *([table] if answer.items else []))
     notes((*answer.notes, answer.shortfall), quiet)
+
+
+def profile(found: Profile) -> None:
+    """What is known of a person: interests, corrections, and the history, newest first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = [Text(plain(f"{found.user_id}: {len(found.history)} items that count"), "bold")]
+    for n, one in enumerate(found.interests, 1):
+        lines.append(Text(f"Interest {n}, {one.share:.0%}: {plain(one.name)}", "magenta"))
+    lines += [Text(plain(f"{one.number}. {one}"), "yellow") for one in found.corrections]
+    table = Table(box=None, pad_edge=False)
+    for heading in ("share", "weight", "interest"):
+        table.add_column(heading, justify="right")
+    table.add_column("item, newest first", ratio=5, overflow="fold")
+    table.add_column("category", ratio=4, style="cyan")
+    for entry in (*found.history[::-1], *found.disliked):
+        name = Text(plain(entry.item.title))
+        name.append(f"  {entry.item.item_id}", "dim")
+        name.append(" [disliked]" if entry.weight < 0 else "", "magenta")
+        numbers = (f"{entry.share:.1%}", f"{entry.weight:.2f}", str(entry.interest or ""))
+        table.add_row(*numbers, name, Text(_short(entry.item.category)))
+    for item in found.struck:
+        name = Text(plain(item.title))
+        name.append(f"  {item.item_id}", "dim").append(" [struck]", "magenta")
+        table.add_row("", "", "", name, Text(_short(item.category)))
+    print_rich(*lines, *([table] if table.row_count else []))
 
 
 def _short(category: tuple[str, ...]) -> str:

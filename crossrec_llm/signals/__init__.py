@@ -14,7 +14,7 @@ import numpy as np
 from crossrec_llm.meaning import Space, SpaceOptions
 from crossrec_llm.records import STRICT, Progress
 from crossrec_llm.signals.als import Als, AlsOptions
-from crossrec_llm.signals.base import NO_PAIRS, NOBODY, LeftOut, Scorer, Signal, Source
+from crossrec_llm.signals.base import NO_PAIRS, NOBODY, LeftOut, Scorer, Signal, Source, weigh
 from crossrec_llm.signals.category import Category
 from crossrec_llm.signals.ease import EaseOptions, fit_ease
 from crossrec_llm.signals.graph import GraphOptions, spread
@@ -28,6 +28,7 @@ from crossrec_llm.signals.popularity import (
     TrendingOptions,
     comparable_times,
 )
+from crossrec_llm.signals.stated import Disliked, Said
 from crossrec_llm.signals.text import (
     Asked,
     LateInteraction,
@@ -46,6 +47,7 @@ __all__ = [
     "AlsOptions",
     "Asked",
     "Category",
+    "Disliked",
     "EaseOptions",
     "FittedSignals",
     "GraphOptions",
@@ -58,6 +60,7 @@ __all__ = [
     "LexicalOptions",
     "NeighboursOptions",
     "Popularity",
+    "Said",
     "Scorer",
     "Signal",
     "SignalsOptions",
@@ -79,6 +82,7 @@ __all__ = [
     "rather_before",
     "read_left_out",
     "spread",
+    "weigh",
 ]
 
 SIGNAL_NAMES = (

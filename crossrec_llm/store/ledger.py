@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,12 +26,13 @@ from crossrec_llm.errors import (
     StoreUnavailable,
     UnknownUser,
 )
+from crossrec_llm.profiles import Correction
 from crossrec_llm.records import Progress
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA, near_matches
 from crossrec_llm.tables.fingerprint import feed
 
-_LAYOUT = 1  # in the file as user_version
+_LAYOUT = 2  # in the file as user_version
 
 # Events lie by user: one person's history is a few neighbouring pages. Keys are given in the order
 # of the tables that came in, so that reading everything back needs no sort.
@@ -45,6 +47,14 @@ CREATE TABLE events (
     user INTEGER NOT NULL, seq INTEGER NOT NULL, item INTEGER NOT NULL, timestamp REAL,
     event TEXT NOT NULL, value REAL, PRIMARY KEY (user, seq)) WITHOUT ROWID;
 """
+# Since layout 2; a reader finds none of it in an older file. By the user's id: keys change with
+# every log that comes in.
+_CORRECTIONS = """
+CREATE TABLE IF NOT EXISTS corrections (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT NOT NULL, sentence TEXT NOT NULL,
+    items TEXT NOT NULL, made REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS corrections_by_user ON corrections (user_id);
+"""
 _ITEM_COLUMNS = (
     "item_id, title, description, category, brand, price, image_url, available, added, metadata"
 )
@@ -56,7 +66,7 @@ _CHUNK = 50_000
 
 
 class Ledger:
-    """The items and events of one index.
+    """The items and events of one index, and what people said of their profiles.
 
     Reading never waits for a writer, and sees what was acknowledged before the read began.
     """
@@ -126,7 +136,7 @@ class Ledger:
     def replace(
         self, items: pa.Table, events: pa.Table, *, progress: Progress | None = None
     ) -> bool:
-        """Make these tables the truth, in one transaction.
+        """Make these tables the truth, in one transaction. Corrections stay.
 
         Parameters
         ----------
@@ -212,6 +222,55 @@ class Ledger:
         )
         return [user_id for (user_id,) in rows]
 
+    def corrections_of(self, user_id: str) -> tuple[Correction, ...]:
+        """In the order they were made; what another process just wrote is among them."""
+        if not self._has_corrections:
+            return ()
+        rows = self._all(
+            "SELECT number, sentence, items, made FROM corrections WHERE user_id = ? "
+            "ORDER BY number",
+            user_id,
+        )
+        return tuple(Correction(n, said, tuple(json.loads(ids)), t) for n, said, ids, t in rows)
+
+    def users_with_strikes(self) -> list[str]:
+        """Whose history is not what the events say, by id."""
+        if not self._has_corrections:
+            return []
+        statement = "SELECT DISTINCT user_id FROM corrections WHERE sentence = '' ORDER BY user_id"
+        return [user_id for (user_id,) in self._all(statement)]
+
+    def add_correction(
+        self, user_id: str, *, sentence: str = "", items: Sequence[str] = ()
+    ) -> Correction:
+        """Write down a sentence that is pinned, or items that are struck.
+
+        One transaction of SQLite: it needs no lock of the index, so that a build that goes on for
+        an hour keeps nobody from correcting a profile.
+
+        Raises
+        ------
+        IndexLocked : somebody has been writing to the records for more than 5 s.
+        StoreUnavailable : no room, or not to be written.
+        """
+        values = (user_id, sentence, json.dumps(list(items)), time.time())
+        with _translated(self.path), self._transaction() as execute:
+            number = execute(
+                "INSERT INTO corrections (user_id, sentence, items, made) VALUES (?, ?, ?, ?)",
+                values,
+            ).lastrowid
+        assert number is not None
+        return Correction(number, sentence, tuple(items), values[3])
+
+    def undo(self, user_id: str, number: int) -> None:
+        """Take a correction of a user back; nothing of it stays. Raises as `add_correction`."""
+        with _translated(self.path), self._transaction() as execute:
+            execute("DELETE FROM corrections WHERE user_id = ? AND number = ?", (user_id, number))
+
+    @property
+    def _has_corrections(self) -> bool:
+        return int(self._one("PRAGMA user_version")) >= 2
+
     def _one(self, statement: str, *values: Any) -> Any:
         rows = self._all(statement, *values)
         return rows[0][0] if rows else None
@@ -255,6 +314,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, write: bool) -> None:
         if not layout:
             id = f"INSERT INTO about VALUES ('id', '{secrets.token_hex(6)}')"
             connection.executescript(f"BEGIN; {_SCHEMA} {id}; PRAGMA user_version = 1; COMMIT")
+        if layout < 2:
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_CORRECTIONS} PRAGMA user_version = 2; COMMIT"
+            )
     elif not layout:
         raise IndexDamaged(f"{path}: there is no ledger in this file; run `crossrec build` again")
 

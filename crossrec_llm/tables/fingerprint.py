@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from crossrec_llm.profiles import Correction
 from crossrec_llm.tables.formats import from_frame, read_source
 from crossrec_llm.tables.raw import FormatOptions
 from crossrec_llm.tables.reading import TablesOptions, as_list, id_prefix
@@ -41,12 +44,17 @@ def fingerprint_inputs(*tables: Any, options: TablesOptions | None = None) -> st
     return digest.hexdigest()
 
 
-def history_digest(events: pa.Table) -> str:
-    """12 digits over one person's events; the same for the same events in the same order."""
+def history_digest(events: pa.Table, corrections: Sequence[Correction] = ()) -> str:
+    """12 digits over one person's events and corrections, in their order.
+
+    Corrections count by what they say, not by when it was said.
+    """
     digest = hashlib.sha256()
     # Made anew: a table that was filtered keeps, under its nulls, bytes of what it had.
     columns = [pa.array(column.to_pylist(), column.type) for column in events.columns]
     feed(digest, pa.table(columns, schema=events.schema))
+    for one in corrections:
+        digest.update(json.dumps([one.sentence, *one.items]).encode())
     return digest.hexdigest()[:12]
 
 
