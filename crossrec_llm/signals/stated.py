@@ -69,7 +69,7 @@ class Disliked:
     def score(self, query: Query, rows: np.ndarray) -> np.ndarray:
         cosines = self.vectors[rows] @ self.vectors[query.disliked].T
         near = np.linalg.norm(np.maximum(cosines, 0), axis=1)
-        return np.asarray(-np.minimum(near, 1), np.float32)
+        return np.asarray(0 - np.minimum(near, 1), np.float32)
 
     def carriers(self, query: Query, rows: np.ndarray) -> np.ndarray:
         return np.zeros((len(rows), len(query.history)), np.float32)

@@ -58,7 +58,7 @@ def test_dislikes_of_one_direction_add_up_and_are_bounded():
     assert (both <= one).all()
     assert both.min() >= -1
     assert (both < one).any()
-    assert np.isnan(AWAY.score(make_query("user", [1], [1]), ROWS)).all()
+    assert not AWAY.score(make_query("user", [1], [1]), ROWS).any()
 
 
 def test_what_was_said_joins_the_blend_with_weights_of_its_own():
