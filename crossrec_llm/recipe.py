@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
-from crossrec_llm.answering import AnsweringOptions, BlendOptions, RulesOptions, SearchOptions
+from crossrec_llm.answering import (
+    AnsweringOptions,
+    BlendOptions,
+    BridgesOptions,
+    RulesOptions,
+    SearchOptions,
+)
 from crossrec_llm.errors import RecipeError
 from crossrec_llm.meaning import EncoderOptions, SpaceOptions, TemplateOptions
 from crossrec_llm.records import STRICT
@@ -21,7 +27,7 @@ from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
 from crossrec_llm.store import StoreOptions
 from crossrec_llm.tables import HistoryOptions, TablesOptions
 
-_ANSWERING = ("blend", "answering", "rules", "search")
+_ANSWERING = ("blend", "answering", "bridges", "rules", "search")
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Recipe:
     signals: SignalsOptions = field(default_factory=SignalsOptions)
     blend: BlendOptions = field(default_factory=BlendOptions)
     answering: AnsweringOptions = field(default_factory=AnsweringOptions)
+    bridges: BridgesOptions = field(default_factory=BridgesOptions)
     rules: RulesOptions = field(default_factory=RulesOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
     store: StoreOptions = field(default_factory=StoreOptions)

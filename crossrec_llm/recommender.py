@@ -15,7 +15,9 @@ from crossrec_llm.answering import (
     COMPANY_NOTES,
     Ask,
     Blend,
+    Bridge,
     Company,
+    Gate,
     PlannedSearch,
     Rules,
     SituationName,
@@ -263,6 +265,13 @@ class Recommender:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
         return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing)
 
+    def bridges(self) -> tuple[Bridge, ...]:
+        """How credible it is to cross, for each pair of categories that people were seen in.
+
+        Empty where it was not fitted: then everything is open.
+        """
+        return self.generation.tuned.bridges.pairs
+
     def item(self, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
         return self.catalogue.item(self._row(item_id))
@@ -308,22 +317,29 @@ class Recommender:
         rules = Rules.of(
             self.catalogue, query, ask, self._standing, cold, too_alike=self._too_alike(query)
         )
-        blend, sources = self._ranking(query, situation_of(query, ask))
+        gate = self.gate(query, rules.home)
+        ranked, sources = self._ranking(query, situation_of(query, ask))
         proposing = [self.signals[name] for name in sources if name in self.signals]
-        signals = [self.signals[name] for name in blend.names]
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
 
         size = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
-        rows = pool(query, rules.pools(), proposing, size, rules.pinned)
+        rows = pool(query, rules.pools(), gate.sources(proposing), size, rules.pinned)
         while True:
-            scores = score_all(query, rows, signals)
+            blend = gate.blend(ranked)
+            signals = [self.signals[name] for name in blend.names]
+            scores = gate.heard(rows, score_all(query, rows, signals), blend.names)
             parts = blend.parts(rows, scores)
             totals = blend.total(query, rows, parts)
+            if gate.shuts(rows, totals):
+                rows = pool(query, rules.pools(), gate.sources(proposing), size, rules.pinned)
+                continue
             near = self.generation.vectors[rows] if diversity else np.empty((len(rows), 0))
-            arranged = arrange(totals, near, ask.k, rules.demands(rows), diversity=diversity)
+            demands = gate.demands(rules.demands(rows), rows)
+            arranged = arrange(totals, near, ask.k, demands, diversity=diversity)
             chosen = arranged.positions
             found, size = rows[chosen], 2 * size
-            wider = pool(query, [rules.wanting(rows, found)], proposing, size, rows)
+            wanting = rules.wanting(rows, found)
+            wider = pool(query, [wanting], gate.sources(proposing), size, rows)
             if len(wider) == len(rows):
                 break
             rows = wider
@@ -366,6 +382,7 @@ class Recommender:
                 "cross_share": ask.cross_share,
                 "diversity": diversity,
                 **({"standing": standing} if standing else {}),
+                **gate.told(),
             },
             items=items,
             receipt=replace(self.receipt, history=history),
@@ -379,8 +396,21 @@ class Recommender:
                     read_as=asked.get("read_as"),
                     worded=self.generation.signals.lexical.knows(query),
                 ),
+                *gate.notes(found, ask),
                 *rules.notes(found),
             ),
+        )
+
+    def gate(self, query: Query, home: np.ndarray) -> Gate:
+        """What a question with these home categories may not cross into."""
+        return Gate(
+            self.generation.tuned.bridges,
+            self.recipe.bridges,
+            self.catalogue,
+            self.signals,
+            self.generation.vectors,
+            query,
+            home,
         )
 
     def _too_alike(self, query: Query) -> np.ndarray | None:

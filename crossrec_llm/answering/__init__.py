@@ -23,6 +23,7 @@ from crossrec_llm.answering.blend import (
     SituationName,
     WeightedBlend,
 )
+from crossrec_llm.answering.bridges import Bridge, Bridges, BridgesOptions, Gate
 from crossrec_llm.answering.candidates import (
     PlannedSearch,
     SearchOptions,
@@ -33,6 +34,7 @@ from crossrec_llm.answering.candidates import (
 )
 from crossrec_llm.answering.explaining import reasons, shorten
 from crossrec_llm.answering.filters import alike, allowed_rows, crosses, home_categories
+from crossrec_llm.answering.jumps import EVIDENCE, TOP, JumpModel, jump_features
 from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.profile import make_query
 from crossrec_llm.answering.rules import Rules
@@ -42,13 +44,20 @@ from crossrec_llm.records import STRICT
 
 __all__ = [
     "COMPANY_NOTES",
+    "EVIDENCE",
+    "TOP",
     "AnsweringOptions",
     "Arranged",
     "Ask",
     "Blend",
     "BlendOptions",
+    "Bridge",
+    "Bridges",
+    "BridgesOptions",
     "Company",
     "Demands",
+    "Gate",
+    "JumpModel",
     "LearnedBlend",
     "PlannedSearch",
     "Rules",
@@ -68,6 +77,7 @@ __all__ = [
     "crosses",
     "features",
     "home_categories",
+    "jump_features",
     "make_query",
     "notes",
     "pool",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm.answering import SituationName, Tuned, TunedBlend
+from crossrec_llm.answering import Bridges, SituationName, Tuned, TunedBlend
 from crossrec_llm.answering.blend import BlendOptions
 from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
@@ -15,8 +15,9 @@ from crossrec_llm.meaning import Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
-from crossrec_llm.tables import Catalogue
+from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.tables.clock import no_clock
+from crossrec_llm.training.bridges import LEAST_CROSSINGS, fit_bridges
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
 from crossrec_llm.training.situations import LEAST_CASES, fit_situation, too_few
@@ -101,7 +102,10 @@ def fit_blend(
     options: TuneOptions = TuneOptions(),
     progress: Progress | None = None,
 ) -> TunedBlend:
-    """Hide some items, fit the signals without them, and fit what blends the signals on them."""
+    """Hide some items, fit the signals without them, and fit what blends the signals on them.
+
+    Into which categories a history may lead is fitted on the same.
+    """
     by: HideBy = options.by or ("last" if no_clock(events) else "later")
     held = _hold_out(recipe, catalogue, events, options, by)
     if options.by is None and by == "later" and _after_known(held, catalogue) < LEAST_CASES:
@@ -115,7 +119,8 @@ def fit_blend(
         elif len(asked) < LEAST_CASES:
             left_out[name] = too_few(len(asked))
     situations: dict[str, Tuned] = {}
-    if len(left_out) < len(cases):
+    bridges = Bridges()
+    if len(left_out) < len(cases) or len(held.cross) >= LEAST_CROSSINGS:
         fitted = Generation.fit(recipe, catalogue, raw, held.events, progress=progress)
         recommender = Recommender(fitted)
         for name, asked in cases.items():
@@ -130,7 +135,10 @@ def fit_blend(
                 left_out[name] = why
             else:
                 situations[name] = tuned
-    return TunedBlend(situations, left_out)
+        served = Recommender(fitted.blended_by(TunedBlend(situations)))
+        histories = Histories.from_events(events, catalogue, fitted.histories)
+        bridges = fit_bridges(served, held.cross, histories, options.seed, progress)
+    return TunedBlend(situations, left_out, bridges)
 
 
 def _hold_out(
@@ -177,4 +185,4 @@ def taken_over(tuned: TunedBlend, before: Recipe, recipe: Recipe) -> TunedBlend 
             situations[name] = tuned.situations[name]
         else:
             left_out[name] = tuned.left_out[name]
-    return TunedBlend(situations, left_out)
+    return TunedBlend(situations, left_out, tuned.bridges)
