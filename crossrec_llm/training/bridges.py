@@ -17,15 +17,13 @@ from crossrec_llm.tables import Histories
 from crossrec_llm.training.holdout import HeldOut
 from crossrec_llm.training.jumps import fit_jumps
 
-LEAST_CROSSINGS = 50
-"""People to judge a pair by their lists; and to judge any."""
-LEAST_SEEN = 20
-"""People to judge a pair by the texts of what they took."""
+LEAST_PEOPLE = 50
+"""To judge a pair by their lists, or by the texts of what they took; and to judge any."""
 SIGNIFICANCE = 0.01
 
 _LISTED = 100
 _HOMES = 3
-_MOST_PEOPLE = 1_000
+_MOST_PEOPLE = 500
 _MOST_SEEN = 10_000
 
 
@@ -41,9 +39,9 @@ def fit_bridges(
     A list for people's items in a hidden category is made from their history, and from the part
     of it in each of their three largest home categories. It should find what they took there
     rather than what others took: the gain of each list for each person's items is compared by
-    `_Tested`. Pairs with fewer than LEAST_CROSSINGS people are judged by meaning: the cosine of
-    the mean vectors of what people took in either category. The first asks what was hidden, the
-    second has no part of anybody's behaviour in its vectors, so nothing is known beforehand.
+    `_Tested`. Pairs with fewer than LEAST_PEOPLE people are judged by meaning: the ranks of the
+    cosines between the mean vectors of what people took in either category. The first asks for
+    what was hidden, and vectors know nothing of behaviour: neither has seen the answers.
 
     Parameters
     ----------
@@ -51,7 +49,7 @@ def fit_bridges(
     held : people of whom everything in one top category is hidden.
     histories : of all people, with nothing hidden.
     """
-    if len(held) < LEAST_CROSSINGS:
+    if len(held) < LEAST_PEOPLE:
         return Bridges()
     catalogue = recommender.catalogue
     tops, names = catalogue.top_codes, catalogue.top_names
@@ -75,12 +73,12 @@ def fit_bridges(
     tested = {
         pair: _by_behaviour(listed[:_MOST_PEOPLE])
         for pair, listed in lists.items()
-        if len(listed) >= LEAST_CROSSINGS
+        if len(listed) >= LEAST_PEOPLE
     }
     seen = _Seen.of(histories, tops, recommender.generation.vectors, catalogue.no_category, seed)
     for pair in permutations(seen.codes, 2):
         people = seen.in_both(*pair)
-        if pair not in tested and len(people) >= LEAST_SEEN:
+        if pair not in tested and len(people) >= LEAST_PEOPLE:
             tested[pair] = seen.by_meaning(*pair, people[:_MOST_PEOPLE])
     opened = _holm({pair: one.p for pair, one in tested.items()}, SIGNIFICANCE)
     pairs = tuple(
@@ -162,6 +160,25 @@ class _Tested:
     basis: Basis
     p: float
 
+    @classmethod
+    def of(cls, values: np.ndarray, whole: float, basis: Basis) -> _Tested:
+        """How far the diagonal of (n, n) `values`, of i's for j, is ahead, as a part of `whole`.
+
+        Over random permutations the sum of n values is about normal, with this mean and spread
+        (Hoeffding 1951, theorems 2 and 3). Where nothing varies, nothing is shown.
+        """
+        from scipy.stats import norm
+
+        n, mean = len(values), values.mean()
+        ahead = (np.trace(values) - n * mean) / (n - 1)
+        centred = values - values.mean(axis=0) - values.mean(axis=1)[:, None] + mean
+        error = np.sqrt(np.square(centred).sum() / (n - 1)) / (n - 1)
+        if error <= 1e-9 * max(abs(mean), 1e-9):
+            return cls(0.0, 0.0, 1.0, n, basis, 1.0)
+        ends = (ahead, ahead - 1.96 * error, ahead + 1.96 * error)
+        found, low, high = (float(np.clip(end / whole, 0, 1)) for end in ends)
+        return cls(found, low, high, n, basis, float(norm.sf(ahead / error)))
+
 
 def _by_behaviour(listed: Sequence[_Listed]) -> _Tested:
     """Of the gain sum_r 1 / log2(1 + r) over the ranks r of what somebody took."""
@@ -177,34 +194,7 @@ def _by_behaviour(listed: Sequence[_Listed]) -> _Tested:
     whose = np.repeat(np.arange(n), [len(one.targets) for one in listed])
     taken = sp.csr_matrix((np.ones(len(took)), (took, whose)), shape=(width, n))
     gain = (gains @ taken).toarray()
-    own = np.diag(gain)
-    ahead = (n * own - gain.sum(axis=1)) / (n - 1)
-    if not own.any():
-        return _Tested(0.0, 0.0, 1.0, n, "behaviour", _p_value(gain))
-    part = ahead.mean() / own.mean()
-    error = float((ahead - part * own).std() / own.mean() / np.sqrt(n))
-    return _tested(float(part), error, n, "behaviour", _p_value(gain))
-
-
-def _tested(value: float, error: float, n: int, basis: Basis, p: float) -> _Tested:
-    low, high = (min(max(value + side * 1.96 * error, 0.0), 1.0) for side in (-1, 1))
-    return _Tested(min(max(value, 0.0), 1.0), low, high, n, basis, p)
-
-
-def _p_value(values: np.ndarray) -> float:
-    """Whether the diagonal of (n, n) values, of i's list for j's items, is higher than chance.
-
-    The sum over a random permutation is about normal, with this mean and variance (Hoeffding
-    1951, theorems 2 and 3). Where nothing varies, nothing is shown: 1.
-    """
-    from scipy.stats import norm
-
-    n, mean = len(values), values.mean()
-    centred = values - values.mean(axis=0) - values.mean(axis=1)[:, None] + mean
-    spread = np.sqrt(np.square(centred).sum() / (n - 1))
-    if spread <= 1e-9 * max(n * abs(mean), 1e-9):
-        return 1.0
-    return float(norm.sf((np.trace(values) - n * mean) / spread))
+    return _Tested.of(gain, max(np.diag(gain).mean(), 1e-12), "behaviour")
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,14 +242,13 @@ class _Seen:
 
     def by_meaning(self, home: int, target: int, people: np.ndarray) -> _Tested:
         """Whether people's own items lie nearer to each other than to those of other people."""
+        from scipy.stats import rankdata
+
         here, there = (
             self.vectors[self.place[people, self.codes.index(code)]] for code in (home, target)
         )
-        cosines = (here @ there.T).astype(np.float64)
-        n, own = len(people), np.diag(cosines)[:, None]
-        nearer = ((own > cosines).sum(axis=1) - (own < cosines).sum(axis=1)) / (n - 1)
-        error = float(nearer.std() / np.sqrt(n))
-        return _tested(float(nearer.mean()), error, n, "meaning", _p_value(cosines))
+        ranks = rankdata(here @ there.T, axis=1) / (len(people) - 1)
+        return _Tested.of(ranks, 0.5, "meaning")
 
 
 def _holm(p_values: dict[tuple[int, int], float], level: float) -> set[tuple[int, int]]:
