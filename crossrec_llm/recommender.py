@@ -318,24 +318,23 @@ class Recommender:
             self.catalogue, query, ask, self._standing, cold, too_alike=self._too_alike(query)
         )
         gate = self.gate(query, rules.home)
-        ranked, sources = self._ranking(query, situation_of(query, ask))
+        blend, sources = self._ranking(query, situation_of(query, ask))
         proposing = [self.signals[name] for name in sources if name in self.signals]
+        signals = [self.signals[name] for name in blend.names]
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
 
         size = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
         rows = pool(query, rules.pools(), gate.sources(proposing), size, rules.pinned)
         while True:
-            blend = gate.blend(ranked)
-            signals = [self.signals[name] for name in blend.names]
-            scores = gate.heard(rows, score_all(query, rows, signals), blend.names)
+            scores = score_all(query, rows, signals)
             parts = blend.parts(rows, scores)
             totals = blend.total(query, rows, parts)
             if gate.shuts(rows, totals):
                 rows = pool(query, rules.pools(), gate.sources(proposing), size, rules.pinned)
                 continue
+            totals = gate.exchange(rows, scores, parts, totals, blend.names)
             near = self.generation.vectors[rows] if diversity else np.empty((len(rows), 0))
-            demands = gate.demands(rules.demands(rows), rows)
-            arranged = arrange(totals, near, ask.k, demands, diversity=diversity)
+            arranged = arrange(totals, near, ask.k, rules.demands(rows), diversity=diversity)
             chosen = arranged.positions
             found, size = rows[chosen], 2 * size
             wanting = rules.wanting(rows, found)
@@ -353,6 +352,7 @@ class Recommender:
             why = reasons(
                 query, found, scores, parts, carried, signals, item_of, cold, pinned, before=before
             )
+            why = gate.reasons(found, why, item_of)
         acted = rules.acted(found, arranged)
         standing = rules.standing.filter.set_fields()
         items = tuple(
@@ -396,7 +396,7 @@ class Recommender:
                     read_as=asked.get("read_as"),
                     worded=self.generation.signals.lexical.knows(query),
                 ),
-                *gate.notes(found, ask),
+                *gate.notes(found),
                 *rules.notes(found),
             ),
         )
@@ -408,6 +408,7 @@ class Recommender:
             self.recipe.bridges,
             self.catalogue,
             self.signals,
+            self.generation.signals.popularity.people,
             self.generation.vectors,
             query,
             home,

@@ -4,7 +4,7 @@
 2. Caps (at most n per brand, per category) are never broken; rather is the list shorter.
 3. The split across the home categories, or the quotas of categories, are kept exactly.
 4. The least share of new items.
-5. What no bridge leads to, and what is buried, comes only where nothing else fits.
+5. What is buried comes only where nothing else fits.
 6. What is left is a matter of the score, with boosts, calibration and diversity.
 
 At each place a rule narrows what the ones before it left; one that would leave nothing is passed
@@ -83,7 +83,6 @@ class Demands:
     pinned : (p,) int64 positions, for the first places in this order; at most k.
     new, buried : (n,) bool, None = none.
     new_share : least share of the list that is `new`.
-    filler : (n,) bool, what the history says nothing of, None = none; comes before what is buried.
     boost : (n,) float32 on top of the relevance (0..1 over the pool), None = nothing.
     """
 
@@ -92,14 +91,13 @@ class Demands:
     split: Split | None = None
     new: np.ndarray | None = None
     new_share: float = 0.0
-    filler: np.ndarray | None = None
     buried: np.ndarray | None = None
     boost: np.ndarray | None = None
     calibration: Calibration | None = None
 
     @property
     def any(self) -> bool:
-        given = (self.split, self.new, self.filler, self.buried, self.boost, self.calibration)
+        given = (self.split, self.new, self.buried, self.boost, self.calibration)
         return bool(len(self.pinned) or self.caps or any(x is not None for x in given))
 
 
@@ -291,8 +289,6 @@ class _Pass:
             yield self.parts.name, False, self._leaves_parts
         if self.demands.new is not None and self.new_left > 0:
             yield "new_share", False, self._leaves_new
-        if self.demands.filler is not None:
-            yield "filler", False, partial(np.logical_and, ~self.demands.filler)
         if self.demands.buried is not None:
             yield "bury", False, partial(np.logical_and, ~self.demands.buried)
 

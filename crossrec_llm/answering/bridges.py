@@ -1,26 +1,24 @@
 """Home -> target category: how credible a jump is, and what comes where it is not made.
 
-A person's history says something of another category only where that was seen to be so. Toward a
-category into which no home category has an open bridge, and where what would be recommended is
-too unlikely, the history is not used: items there are scored by how many people took them, and
-come only where nothing else fits.
+A person's history says something of another category only where that was seen to be so. In a
+category into which no home category has an open bridge, or where what would be recommended is too
+unlikely to be taken, the history does not choose: the category keeps its places in the list, and
+what is popular there takes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Ge, Le
 
-from crossrec_llm.answering.arranging import Demands
-from crossrec_llm.answering.asking import Ask
-from crossrec_llm.answering.blend import Blend, standardise
+from crossrec_llm.answering.explaining import sentence
 from crossrec_llm.answering.jumps import TOP, JumpModel, jump_features
-from crossrec_llm.records import STRICT, Query
+from crossrec_llm.records import STRICT, Item, Query, Reason
 from crossrec_llm.signals import Scorer, Source
 from crossrec_llm.tables import Catalogue
 
@@ -96,6 +94,14 @@ class Bridges:
         pairs = tuple(Bridge(**pair) for pair in document["pairs"])
         return cls(pairs, document["untested_open"], JumpModel(**jumps))
 
+    def summary(self) -> dict[str, Any]:
+        """For people and reports: the pairs, and the figures of the jumps."""
+        return {
+            "bridges": [pair.to_dict() for pair in self.pairs],
+            "untested_open": self.untested_open,
+            "jumps": dict(self.jumps.figures),
+        }
+
     @cached_property
     def _by_name(self) -> dict[tuple[str, str], Bridge]:
         return {(pair.home, pair.target): pair for pair in self.pairs}
@@ -114,6 +120,7 @@ class Gate:
     Parameters
     ----------
     signals : all that there are, by name.
+    people : (n_items,) int64, how many took each item.
     vectors : (n_items, dim) float32 unit rows in the space.
     home : sorted codes of the home categories.
     """
@@ -124,12 +131,13 @@ class Gate:
         options: BridgesOptions,
         catalogue: Catalogue,
         signals: Mapping[str, Scorer],
+        people: np.ndarray,
         vectors: np.ndarray,
         query: Query,
         home: np.ndarray,
     ) -> None:
         self.bridges, self.options, self.catalogue = bridges, options, catalogue
-        self.signals, self.vectors = signals, vectors
+        self.signals, self.vectors, self._people = signals, vectors, people
         self.query, self.home = query, home
         self.closed = np.zeros(len(catalogue), bool)
         self._why: dict[int, str] = {}
@@ -161,9 +169,8 @@ class Gate:
             return np.full(len(rows), np.nan)
         inside = np.flatnonzero(self.catalogue.top_codes == self.catalogue.top_codes[rows[0]])
         evidence = [self.signals[name] for name in model.signals]
-        people = self.signals[_POPULARITY].people  # type: ignore[attr-defined]
         return model.probabilities(
-            jump_features(self.query, rows, evidence, self.vectors, people, inside)
+            jump_features(self.query, rows, evidence, self.vectors, self._people, inside)
         )
 
     def shuts(self, rows: np.ndarray, totals: np.ndarray) -> bool:
@@ -189,46 +196,60 @@ class Gate:
         return bool(unlikely)
 
     def sources(self, sources: Sequence[Source]) -> list[Source]:
-        """Of what is closed only the popular items are proposed."""
+        """Popular items of what is closed are proposed beside what the sources find."""
         if not self.closed.any():
             return list(sources)
-        opened: list[Source] = [_Within(source, ~self.closed) for source in sources]
-        return [*opened, _Within(self.signals[_POPULARITY], self.closed)]
+        return [*sources, _Within(self.signals[_POPULARITY], self.closed)]
 
-    def blend(self, blend: Blend) -> Blend:
-        """What is closed gets the score of popularity alone."""
-        return GatedBlend(blend, self.closed) if self.closed.any() else blend
+    def exchange(
+        self,
+        rows: np.ndarray,
+        scores: np.ndarray,
+        parts: np.ndarray,
+        totals: np.ndarray,
+        names: Sequence[str],
+    ) -> np.ndarray:
+        """(n,) totals, those of each closed category shared out anew: the most popular get most.
 
-    def heard(self, rows: np.ndarray, scores: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """The (n, s) scores without what the history says of what is closed."""
-        silent = self.closed[rows]
-        if silent.any():
-            personal = np.array([name != _POPULARITY for name in names])
-            scores[np.ix_(silent, personal)] = np.nan
-        return scores
+        So a category keeps its places, and what is popular there takes them. Of such rows the
+        (n, s) scores keep popularity only, and nothing is left of the parts, both in place.
+        """
+        closed = np.flatnonzero(self.closed[rows])
+        if not len(closed):
+            return totals
+        out = totals.copy()
+        tops, people = self.catalogue.top_codes[rows[closed]], self._people[rows[closed]]
+        for code in np.unique(tops):
+            here = closed[tops == code]
+            best = here[np.argsort(-people[tops == code], kind="stable")]
+            out[best] = np.sort(totals[here])[::-1]
+        personal = np.array([name != _POPULARITY for name in names])
+        scores[np.ix_(closed, personal)] = np.nan
+        parts[closed] = 0
+        return out
 
-    def demands(self, demands: Demands, rows: np.ndarray) -> Demands:
-        closed = self.closed[rows]
-        return replace(demands, filler=closed) if closed.any() else demands
+    def reasons(
+        self, rows: np.ndarray, found: Sequence[tuple[Reason, ...]], item_of: Callable[[int], Item]
+    ) -> list[tuple[Reason, ...]]:
+        """The reasons of each row; that it is popular where the history has no say."""
+        return [
+            (Reason("popular", 1.0, sentence("popular", item_of(int(row)), None, None)),)
+            if self.closed[row] and [reason.kind for reason in why] != ["pinned"]
+            else why
+            for row, why in zip(rows, found, strict=True)
+        ]
 
     def told(self) -> dict[str, list[str]]:
         """For the resolved query: what is closed."""
         names = [self.catalogue.top_names[code] for code in sorted(self._why)]
         return {"closed": names} if names else {}
 
-    def notes(self, found: np.ndarray, ask: Ask) -> Iterator[str]:
-        """Why what is closed was not crossed into, and what came there instead.
-
-        Without items of it this is said only where crossing was asked for.
-        """
+    def notes(self, found: np.ndarray) -> Iterator[str]:
+        """Of each closed category that is in the list, why, and what came instead."""
         there = set(self.catalogue.top_codes[found].tolist())
         for code, why in sorted(self._why.items()):
             if code in there:
                 yield f"{self.catalogue.top_names[code]}: {why}; popular there instead"
-        if ask.filter.cross == "only" or ask.cross_share or ask.filter.category:
-            out = [self.catalogue.top_names[code] for code in self._why if code not in there]
-            if out and not ask.filter.category:
-                yield f"not crossed into, with too little to go by: {_some(sorted(out))}"
 
 
 class _Within:
@@ -239,37 +260,6 @@ class _Within:
 
     def propose(self, query: Query, n: int, allowed: np.ndarray) -> np.ndarray:
         return self.source.propose(query, n, allowed & self.inside)
-
-
-class GatedBlend:
-    """A blend in which rows that are closed have the score of popularity: its z-score in the pool.
-
-    Parameters
-    ----------
-    closed : (n_items,) bool.
-    """
-
-    def __init__(self, blend: Blend, closed: np.ndarray) -> None:
-        self.inner, self.closed = blend, closed
-        added = () if _POPULARITY in blend.names else (_POPULARITY,)
-        self.names = (*blend.names, *added)
-
-    def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """As of a `Blend`; the other rows are standardised among themselves."""
-        closed, popularity = self.closed[rows], self.names.index(_POPULARITY)
-        parts = np.zeros(scores.shape, np.float32)
-        inner = len(self.inner.names)
-        parts[~closed, :inner] = self.inner.parts(rows[~closed], scores[~closed, :inner])
-        parts[closed, popularity] = standardise(scores[:, [popularity]])[closed, 0]
-        return parts
-
-    def total(self, query: Query, rows: np.ndarray, parts: np.ndarray) -> np.ndarray:
-        closed, popularity = self.closed[rows], self.names.index(_POPULARITY)
-        total = np.empty(len(rows), np.float32)
-        mine = parts[~closed, : len(self.inner.names)]
-        total[~closed] = self.inner.total(query, rows[~closed], mine)
-        total[closed] = parts[closed, popularity]
-        return total
 
 
 def _some(names: Sequence[str]) -> str:

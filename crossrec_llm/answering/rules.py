@@ -224,8 +224,8 @@ class Rules:
                 continue
             names = [f"boost {target}" for target, (mask, _) in self._boosts.items() if mask[row]]
             names += [f"bury {target}" for target, mask in self._buried.items() if mask[row]]
-            # A cross share shows on the items themselves, a bridge in a note.
-            names += [name for name in brought if name not in ("cross_share", "filler")]
+            # A cross share shows on the items themselves.
+            names += [name for name in brought if name != "cross_share"]
             out.append(tuple(names))
         return out
 

@@ -13,7 +13,5 @@ def bridges(where: Where, output: Output) -> None:
         fitted = recommender.generation.tuned.bridges
         options = recommender.recipe.bridges
     if output.json:
-        pairs = [pair.to_dict() for pair in fitted.pairs]
-        document = {"bridges": pairs, "untested_open": fitted.untested_open}
-        return show.print_json({**document, "jumps": dict(fitted.jumps.figures)})
+        return show.print_json(fitted.summary())
     show.bridges(fitted, options, quiet=output.quiet)

@@ -17,7 +17,7 @@ from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
 from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.tables.clock import no_clock
-from crossrec_llm.training.bridges import LEAST_PEOPLE, fit_bridges
+from crossrec_llm.training.bridges import fit_bridges
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
 from crossrec_llm.training.situations import LEAST_CASES, fit_situation, too_few
@@ -120,7 +120,7 @@ def fit_blend(
             left_out[name] = too_few(len(asked))
     situations: dict[str, Tuned] = {}
     bridges = Bridges()
-    if len(left_out) < len(cases) or len(held.cross) >= LEAST_PEOPLE:
+    if len(left_out) < len(cases):
         fitted = Generation.fit(recipe, catalogue, raw, held.events, progress=progress)
         recommender = Recommender(fitted)
         for name, asked in cases.items():

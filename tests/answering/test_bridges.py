@@ -71,25 +71,33 @@ def test_what_is_popular_there_comes_instead_and_is_told(generation):
         assert set(r.signals) == {"popularity"}
 
 
-def test_open_categories_come_first_and_closed_ones_fill(generation):
-    recommender = asked(generation, CLOSED_B)
-    answer = recommender.for_history(HISTORY, 25, filter=Filter(cross="only"))
-    tops = [TOPS[int(item[1:])] for item in answer.ids]
-    assert tops == [2] * 20 + [1] * 5
-    assert answer.ids[20:] == popular(generation, 1, 5)
-    assert answer.shortfall is None
-    short = recommender.for_history(HISTORY, 5, filter=Filter(cross="only"))
-    assert short.notes == ("not crossed into, with too little to go by: B",)
+def test_a_closed_category_keeps_its_places_with_what_is_popular_there(generation):
+    plain = Recommender(generation).for_history(HISTORY, 30)
+    answer = asked(generation, CLOSED_B).for_history(HISTORY, 30)
+    tops = [[item.category for item in found] for found in (plain, answer)]
+    assert tops[0] == tops[1]
+    mine = [[r.item_id for r in found if r.category != "B"] for found in (plain, answer)]
+    assert mine[0] == mine[1]
+    there = [r for r in answer if r.category == "B"]
+    assert [r.item_id for r in there] == popular(generation, 1, len(there))
+    assert [r.score for r in there] == [r.score for r in plain if r.category == "B"]
+    assert {r.why for r in there} == {"popular in B"}
 
 
-def test_without_a_demand_nothing_closed_comes_while_there_is_something_else(generation):
-    recommender = asked(generation, CLOSED)
-    answer = recommender.for_history(HISTORY, 17)
-    assert {TOPS[int(item[1:])] for item in answer.ids} == {0}
+def test_a_list_without_anything_closed_says_nothing_of_it(generation):
+    answer = asked(generation, CLOSED).for_history(HISTORY, 5, filter=Filter(cross="none"))
     assert answer.notes == ()
-    more = recommender.for_history(HISTORY, 20)
-    assert more.ids[:17] == answer.ids
-    assert [note[:2] for note in more.notes] in (["B:"], ["C:"], ["B:", "C:"])
+    assert answer.query["closed"] == ["B", "C"]
+
+
+def test_a_pinned_item_stays_pinned(generation):
+    answer = asked(generation, CLOSED).for_history(HISTORY, 5, filter=Filter(pin="i58"))
+    assert [reason.kind for reason in answer[0].reasons] == ["pinned"]
+
+
+def test_reasons_are_left_out_where_they_are_not_wanted(generation):
+    answer = asked(generation, CLOSED).for_history(HISTORY, explain=False, cross_share=1.0)
+    assert not any(r.reasons for r in answer)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -156,12 +164,3 @@ def test_a_blend_without_popularity_still_has_it_for_what_is_closed(generation):
     recommender = Recommender(generation.blended_by(TunedBlend(bridges=CLOSED_B)).asked_by(recipe))
     answer = recommender.for_history(HISTORY, 5, filter=Filter(category="B"))
     assert answer.ids == popular(generation, 1, 5)
-    home = recommender.for_history(HISTORY, 5)
-    assert (
-        home.ids
-        == [
-            r.item_id
-            for r in Recommender(generation.asked_by(recipe)).for_history(HISTORY, 60)
-            if r.category != "B"
-        ][:5]
-    )

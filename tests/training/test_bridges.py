@@ -20,10 +20,10 @@ CATALOGUE = plain_catalogue(N_ITEMS)
 # Groups cross the two top categories: rows 0 and 1 are of the first, 2 and 3 of the second ...
 GROUP = np.arange(N_ITEMS) // 2 % GROUPS
 RAW = unit_rows(N_ITEMS, 16, seed=1)
-OPTIONS = TuneOptions(n_user=0, n_cross=150)
+OPTIONS = TuneOptions(n_user=0, n_cross=220)
 
 
-def grouped(people=600, seed=0):
+def grouped(people=900, seed=0):
     """Each person's 5 or 6 items of one group."""
     rng = np.random.default_rng(seed)
     groups = [np.flatnonzero(rng.integers(GROUPS) == GROUP) for _ in range(people)]
@@ -132,8 +132,8 @@ def test_meaning_tells_the_own_items_from_those_of_others():
 
 
 def test_pairs_with_few_lists_are_judged_by_meaning(monkeypatch):
-    monkeypatch.setattr(bridges, "LEAST_PEOPLE", 100)
-    found = fitted(grouped(), n_cross=120)
+    monkeypatch.setattr(bridges, "LEAST_PEOPLE", 130)
+    found = fitted(grouped())
     assert {pair.basis for pair in found.pairs} == {"meaning"}
 
 
