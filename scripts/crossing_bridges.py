@@ -11,6 +11,7 @@ import pyarrow as pa
 from crossrec_llm import Filter, Recommender
 from crossrec_llm.answering import TOP, make_query
 from crossrec_llm.generation import Generation
+from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import Index
 from crossrec_llm.tables import Catalogue
 from crossrec_llm.training import (
@@ -32,7 +33,14 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
     with Index.open(index) as opened:
         built = Generation.load(opened.generation)
         events = opened.ledger.events()
-    recipe, catalogue, raw = built.recipe, built.catalogue, np.asarray(built.raw)
+    figures = measured(built.recipe, built.catalogue, np.asarray(built.raw), events, n, seed)
+    return {f"{name}: {key}": float(value) for key, value in figures.items()}
+
+
+def measured(
+    recipe: Recipe, catalogue: Catalogue, raw: np.ndarray, events: pa.Table, n: int, seed: int
+) -> dict[str, float]:
+    """Fit without what is hidden, ask with and without the gate, and fit on a shuffled log."""
     weighing = recipe.histories.fitted(events)
     held = hold_out(catalogue, events, weighing, n_user=n, n_cross=n, seed=seed)
     fitted = fit(recipe, catalogue, raw, held.events, options=TUNING)
@@ -53,7 +61,7 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
     chance = fit_blend(recipe, catalogue, raw, apart, options=ONLY_CROSSING).bridges
     figures["shuffled: pairs"] = len(chance.pairs)
     figures["shuffled: open pairs"] = sum(pair.open for pair in chance.pairs)
-    return {f"{name}: {key}": float(value) for key, value in figures.items()}
+    return figures
 
 
 def _jumps(recommender: Recommender, held: list[HeldOut]) -> dict[str, float]:
