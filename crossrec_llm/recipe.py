@@ -15,6 +15,7 @@ from typing import Any, ClassVar, get_type_hints
 from crossrec_llm.answering import (
     AnsweringOptions,
     BlendOptions,
+    BridgesOptions,
     InterestsOptions,
     PolicyOptions,
     ProfileOptions,
@@ -30,7 +31,7 @@ from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
 from crossrec_llm.store import StoreOptions
 from crossrec_llm.tables import HistoryOptions, TablesOptions
 
-_ANSWERING = ("blend", "answering", "interests", "profile", "rules", "policy", "search")
+_ANSWERING = ("blend", "answering", "bridges", "interests", "profile", "rules", "policy", "search")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Recipe:
     signals: SignalsOptions = field(default_factory=SignalsOptions)
     blend: BlendOptions = field(default_factory=BlendOptions)
     answering: AnsweringOptions = field(default_factory=AnsweringOptions)
+    bridges: BridgesOptions = field(default_factory=BridgesOptions)
     interests: InterestsOptions = field(default_factory=InterestsOptions)
     profile: ProfileOptions = field(default_factory=ProfileOptions)
     rules: RulesOptions = field(default_factory=RulesOptions)

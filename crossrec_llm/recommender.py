@@ -16,7 +16,9 @@ from crossrec_llm.answering import (
     Account,
     Ask,
     Blend,
+    Bridge,
     Company,
+    Gate,
     Interest,
     Known,
     OwnLists,
@@ -296,6 +298,13 @@ class Recommender:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
         return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing)
 
+    def bridges(self) -> tuple[Bridge, ...]:
+        """How credible it is to cross, for each pair of categories that people were seen in.
+
+        Empty where it was not fitted: then everything is open.
+        """
+        return self.generation.tuned.bridges.pairs
+
     def profile(self, user_id: str) -> Profile:
         """What is known of a person, as answers use it; `correcting` changes it.
 
@@ -362,6 +371,7 @@ class Recommender:
         rules = Rules.of(
             self.catalogue, query, ask, self._standing, cold, barred=barred, ruling=ruling
         )
+        gate = self.gate(query, rules.home)
         blend, sources = self._ranking(query, situation_of(query, ask))
         blend = StatedBlend.of(views.ranked_by(blend), query, self.recipe.profile)
         proposing: list[Source] = [self.signals[name] for name in sources if name in self.signals]
@@ -370,7 +380,7 @@ class Recommender:
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
 
         size = min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue))
-        rows = views.pool(rules.pools(), proposing, size, rules.pinned)
+        rows = views.pool(rules.pools(), gate.sources(proposing), size, rules.pinned)
         interests = self._interests(query) if not rules.split else ()
 
         def alone(asked: Query) -> tuple[np.ndarray, np.ndarray]:
@@ -388,12 +398,17 @@ class Recommender:
             scores = views.score(rows, signals)
             parts = blend.parts(rows, scores)
             totals = blend.total(query, rows, parts)
+            if gate.shuts(rows, totals):
+                rows = views.pool(rules.pools(), gate.sources(proposing), size, rows)
+                continue
+            parts, totals = gate.exchange(rows, parts, totals)
             near = self.generation.raw[rows] if diversity else np.empty((len(rows), 0))
-            demands = replace(rules.demands(rows), floors=own.floors(rows))
+            demands = replace(rules.demands(rows), floors=own.floors(rows, gate.closed))
             arranged = arrange(totals, near, ask.k, demands, diversity=diversity)
             chosen = arranged.positions
             found, size = rows[chosen], 2 * size
-            wider = views.pool([rules.wanting(rows, found)], proposing, size, rows)
+            wanting = rules.wanting(rows, found)
+            wider = views.pool([wanting], gate.sources(proposing), size, rows)
             if len(wider) == len(rows):
                 break
             rows = wider
@@ -402,17 +417,21 @@ class Recommender:
         why: list[tuple[Reason, ...]] = [()] * len(found)
         made_of: list[tuple[Contribution, ...]] = [()] * len(found)
         if ask.explain:
-            account = Account.of(views, rows, scores, parts, totals, blend, signals, chosen)
+            account = Account.of(
+                views, rows, scores, parts, totals, blend, signals, chosen, gate.closed[found]
+            )
             pinned, before = np.isin(found, rules.pinned), self._before(query, found)
             words = self._wording
             why = reasons(
                 query, found, account, signals, item_of, cold, pinned, words, before=before
             )
+            why = gate.reasons(found, why, self._popular)
             if ask.explain == "full":
                 ids = [self.catalogue.ids[row] for row in query.history]
                 made_of = [account.contributions(at, blend.names, ids) for at in range(len(found))]
-        scores = scores[chosen]
-        acted, of_interest = rules.acted(found, arranged), own.numbers(found) + 1
+        scores = gate.heard(found, scores[chosen], blend.names)
+        acted = rules.acted(found, arranged)
+        of_interest = np.where(gate.closed[found], 0, own.numbers(found) + 1)
         told = [record_of(interests[n], query, item_of).to_dict() for n in range(len(own.rows))]
         standing = rules.standing.filter.set_fields()
         items = tuple(
@@ -445,6 +464,7 @@ class Recommender:
                 "diversity": diversity,
                 **({"standing": standing} if standing else {}),
                 **({"interests": told} if told else {}),
+                **gate.told(),
             },
             items=items,
             receipt=replace(self.receipt, history=history),
@@ -460,9 +480,28 @@ class Recommender:
                 ),
                 *self._walls.notes,
                 *said,
+                *gate.notes(found),
                 *rules.notes(found),
             ),
         )
+
+    def gate(self, query: Query, home: np.ndarray) -> Gate:
+        """What a question with these home categories may not cross into."""
+        return Gate(
+            self.generation.tuned.bridges,
+            self.recipe.bridges,
+            self.catalogue,
+            self.signals,
+            self.generation.signals.popularity.people,
+            self.generation.vectors,
+            query,
+            home,
+        )
+
+    def _popular(self, row: int) -> Reason:
+        """The reason of what is in the list because it is popular."""
+        words = self._wording.sentence("popular", self.catalogue.item(row))
+        return Reason("popular", 1.0, words)
 
     def _barred(self, query: Query, ask: Ask) -> dict[str, np.ndarray]:
         """In words -> (n_items,) bool: what does not come whatever the filter says.

@@ -24,6 +24,7 @@ from crossrec_llm.answering.blend import (
     SituationName,
     WeightedBlend,
 )
+from crossrec_llm.answering.bridges import Bridge, Bridges, BridgesOptions, Gate
 from crossrec_llm.answering.candidates import (
     PlannedSearch,
     SearchOptions,
@@ -41,6 +42,7 @@ from crossrec_llm.answering.interests import (
     OwnLists,
     find_interests,
 )
+from crossrec_llm.answering.jumps import EVIDENCE, TOP, JumpModel, jump_features
 from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.policy import Policy, PolicyOptions, Ruling
 from crossrec_llm.answering.profile import Known, describe, make_query, record_of
@@ -53,16 +55,23 @@ from crossrec_llm.records import STRICT
 
 __all__ = [
     "COMPANY_NOTES",
+    "EVIDENCE",
+    "TOP",
     "Account",
     "AnsweringOptions",
     "Arranged",
     "Ask",
     "Blend",
     "BlendOptions",
+    "Bridge",
+    "Bridges",
+    "BridgesOptions",
     "Company",
     "Demands",
+    "Gate",
     "Interest",
     "InterestsOptions",
+    "JumpModel",
     "Known",
     "LearnedBlend",
     "OwnLists",
@@ -93,6 +102,7 @@ __all__ = [
     "features",
     "find_interests",
     "home_categories",
+    "jump_features",
     "make_query",
     "notes",
     "pool",

@@ -13,7 +13,8 @@ from crossrec_llm.records import Contribution
 from crossrec_llm.signals import Signal
 
 ORDER = "order"
-"""The contribution of a learned order: its score less that of the weighted sum."""
+"""The contribution of the place: a score less the weighted sum. A learned order gives other items
+the scores of the weighted one; a closed category (`Gate`) gives them to what is popular there."""
 
 _SAMPLE = 100  # candidates that stand for all of them: what carried those takes time to work out
 
@@ -39,7 +40,7 @@ class Account:
     grounds : (n, s, h + 1) bool, which of them may speak for the item: the history item carried
         some of the score; or, in the last place, none did and there is a score above 0.
     losses : (n, h) float64, what each score would lose without each item of the history.
-    order : (n,) float64, what a learned order adds; 0 without one.
+    order : (n,) float64, what the place adds; 0 where the weighted sum orders.
     """
 
     places: np.ndarray
@@ -59,6 +60,7 @@ class Account:
         blend: Blend,
         signals: Sequence[Signal],
         chosen: np.ndarray,
+        closed: np.ndarray,
     ) -> Account:
         """The account of the `chosen` positions ((n,) int64) of a pool.
 
@@ -66,6 +68,7 @@ class Account:
         ----------
         rows, scores, parts, totals : (m,) int64, (m, s), (m, s) and (m,) float32: the pool, what
             each signal says of it, and what the blend makes of that.
+        closed : (n,) bool, what the history says nothing of: its whole score is the order's.
         """
         n = len(chosen)
         sample = np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(np.int64)
@@ -75,7 +78,7 @@ class Account:
         for carried in carriers:
             live |= carried.any(axis=0)
         places = np.flatnonzero(live)
-        seen = views.sees(rows[chosen])[:, places]
+        seen = views.sees(rows[chosen])[:, places] & ~closed[:, None]
         split, losses = np.zeros((n, len(signals), len(places) + 1)), np.zeros((n, len(places)))
         grounds = np.zeros(split.shape, bool)
         said = np.where(np.isfinite(scores[looked]), scores[looked], 0).astype(np.float64)

@@ -204,6 +204,13 @@ class OwnLists:
         first = places.argmin(axis=0)
         return np.where(np.isfinite(places.min(axis=0)), first, -1)
 
-    def floors(self, rows: np.ndarray) -> Floors | None:
-        """The places over a pool; None where nothing is divided."""
-        return Floors("interest", self.numbers(rows), self.least) if self.rows else None
+    def floors(self, rows: np.ndarray, closed: np.ndarray) -> Floors | None:
+        """The places over a pool; None where nothing is divided.
+
+        Parameters
+        ----------
+        closed : (n_items,) bool, what no history brings; such items fill no interest's place.
+        """
+        if not self.rows:
+            return None
+        return Floors("interest", np.where(closed[rows], -1, self.numbers(rows)), self.least)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrec_llm.answering.blend import Situation
+from crossrec_llm.answering.bridges import Bridges
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,12 @@ class TunedBlend:
     """Every situation that was fitted, by name; those that did not help are left out.
 
     left_out : situation -> why it keeps its defaults.
+    bridges : into which categories a history may lead.
     """
 
     situations: Mapping[str, Tuned] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    bridges: Bridges = field(default_factory=Bridges)
 
     def to_json(self) -> str:
         """In the order of the weights, which is that of the trees' features."""
@@ -58,7 +61,9 @@ class TunedBlend:
             stored = entry.pop("situation")
             situation = Situation(stored["weights"], tuple(stored["sources"]), stored["cold"])
             situations[name] = Tuned(situation, **entry)
-        return cls(situations, document["left_out"])
+        # An index of before there were bridges has none: everything is open.
+        bridges = Bridges.from_dict(document["bridges"]) if "bridges" in document else Bridges()
+        return cls(situations, document["left_out"], bridges)
 
     def summary(self) -> dict[str, Any]:
         """For people and reports: the weights and figures of each situation, without trees."""

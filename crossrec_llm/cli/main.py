@@ -10,6 +10,7 @@ from crossrec_llm import __version__
 from crossrec_llm.cli import (
     assess,
     audience,
+    bridges,
     build,
     check,
     compare,
@@ -28,6 +29,7 @@ from crossrec_llm.cli.options import app
 __all__ = [
     "assess",
     "audience",
+    "bridges",
     "build",
     "check",
     "compare",

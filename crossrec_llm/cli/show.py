@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
 
 if TYPE_CHECKING:
-    from crossrec_llm.answering import Tuned, TunedBlend
+    from crossrec_llm.answering import Bridges, BridgesOptions, Tuned, TunedBlend
     from crossrec_llm.comparing import Comparison, Place, Replay
     from crossrec_llm.profiles import Profile
 
@@ -245,6 +245,43 @@ def _fitted(name: str, one: Tuned) -> Iterator[str]:
             f"{found['cold people']:,} people, at a cost of {found['cost weighted']:.1%} for other "
             f"items (before {found['cost default']:.1%}, allowed {found['cost allowed']:.1%})"
         )
+
+
+def bridges(fitted: Bridges, options: BridgesOptions, *, quiet: bool = False) -> None:
+    """One row a pair, the open ones first; what holds for the others, and how jumps did."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if not fitted.pairs:
+        say(
+            "no bridges were fitted: everything is open. They need a blend that is fitted "
+            "(`crossrec tune`), and 200 people or so who were seen in several categories"
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("home", "target", "credibility", "95 %", "people", "by", ""):
+        table.add_column(title, justify="right" if title in ("credibility", "people") else "left")
+    for pair in sorted(fitted.pairs, key=lambda p: (not p.open, -p.credibility, p.home, p.target)):
+        table.add_row(
+            Text(plain(pair.home)),
+            Text(plain(pair.target)),
+            f"{pair.credibility:.2f}",
+            f"{pair.low:.2f} to {pair.high:.2f}",
+            f"{pair.evidence:,}",
+            pair.basis,
+            "open" if pair.open else "closed",
+        )
+    print_rich(table)
+    opened = sum(pair.open for pair in fitted.pairs)
+    others = "open" if fitted.untested_open else "closed"
+    say(f"{opened} of {len(fitted.pairs)} pairs are open; pairs that cannot be judged are {others}")
+    if found := fitted.jumps.figures:
+        say(
+            f"jumps: of {found['items']:,} recommended items {found['precision']:.1%} were taken, "
+            f"of the half with the highest probability {found['precision at half']:.1%}; "
+            f"calibration error {found['ece']:.3f}"
+        )
+    notes([None if options.gate else "[bridges] gate is off: nothing is held back"], quiet)
 
 
 def left_out(signals: Mapping[str, str]) -> list[str]:

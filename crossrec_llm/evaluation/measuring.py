@@ -224,6 +224,7 @@ class Measuring:
             worst=asked.worst(),
             controls=asked.controls(),
             blend=fitted.generation.tuned.summary(),
+            credibility=fitted.generation.tuned.bridges.summary(),
             left_out=self.left_out,
             notes=[*self.notes, *self._told_of_ties()],
             seconds=self.seconds,

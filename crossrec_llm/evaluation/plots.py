@@ -249,8 +249,31 @@ def tail_lines(tail: Sequence[tuple[str, Sequence[float]]]) -> Plot:
     return draw("tail", "Recommendations over the catalogue", told, frame, paint)
 
 
-def heat(bridges: Sequence[Bridge]) -> dict[str, Any] | None:
-    """The map home -> target category of the largest categories, and how many they are of all."""
+def reliability(bins: Sequence[tuple[float, float]]) -> Plot:
+    """The share that was taken against the probability, a dot for each bin, and the diagonal."""
+    frame = Frame(_WIDTH, 320, (62, 12, 14, 52))
+    most = max(max(both) for both in bins) * 1.08 or 1.0
+
+    def paint(axes: Axes, label: Callable[[str], str]) -> None:
+        axes.set_xlim(0, most)
+        axes.set_ylim(0, most)
+        axes.set_xlabel(label("probability"))
+        axes.set_ylabel(label("share that was taken"), rotation_mode="anchor")
+        for which in ("x", "y"):
+            _ticks(axes, which, 5)
+        axes.plot([0, most], [0, most], color=MUTED, linewidth=1)
+        across, up = zip(*bins, strict=True)
+        axes.plot(across, up, "o-", color=OWN, linewidth=1.5, markersize=8)
+
+    told = "; ".join(f"{number(p)}: {number(share)}" for p, share in bins)
+    return draw("reliability", "Probability of a jump's items", told, frame, paint)
+
+
+def heat(bridges: Sequence[Bridge], called: str = "heat") -> dict[str, Any] | None:
+    """The map home -> target category of the largest categories, and how many they are of all.
+
+    `called` : the `name` of `draw`.
+    """
     measure = min(
         keys([("", b.measures) for b in bridges]),
         key=lambda m: (not m.startswith("recall"), rank(m)),
@@ -300,5 +323,5 @@ def heat(bridges: Sequence[Bridge]) -> dict[str, Any] | None:
     told = f"Highest from {best.home} to {best.target}: {number(best.measures[measure].value)}. "
     told += "The table below has all numbers."
     title = f"{title_of(measure)} in per cent, home category to target category"
-    plot = draw("heat", title, told, frame, paint)
+    plot = draw(called, title, told, frame, paint)
     return {"plot": plot, "measure": measure, "shown": len(shown), "of": len(names)}

@@ -28,6 +28,7 @@ class Evaluation:
     worst : people with the worst lists.
     controls : recall of other people's targets ("shuffled") and of items drawn at "random".
     blend : what was fitted about the blend.
+    credibility : of the bridges that were fitted, and the reliability of jumps.
     left_out : baseline -> why it was not run.
     notes : what was hidden, and what could not be measured.
     seconds : of each step.
@@ -48,6 +49,7 @@ class Evaluation:
     worst: Sequence[Mapping[str, Any]]
     controls: Mapping[str, float | None]
     blend: Mapping[str, Any]
+    credibility: Mapping[str, Any]
     left_out: Mapping[str, str]
     notes: Sequence[str]
     seconds: Mapping[str, float]

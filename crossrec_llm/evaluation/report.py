@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from crossrec_llm.evaluation.canvas import Plot
 from crossrec_llm.evaluation.plots import (
     Bridge,
     Estimate,
@@ -23,6 +24,7 @@ from crossrec_llm.evaluation.plots import (
     keys,
     number,
     rank,
+    reliability,
     scatters,
     shown,
     tail_lines,
@@ -115,6 +117,8 @@ def _page(found: Mapping[str, Any]) -> dict[str, Any]:
         "bridges": bridges[:_BRIDGES_SHOWN],
         "bridge_count": len(bridges),
         "bridge_measures": keys([("", bridge.measures) for bridge in bridges]),
+        "credibility": heat(_credibility(found), "credibility"),
+        "reliability": _reliability(found),
         "worst": [row for row in _list(found, "worst") if isinstance(row, Mapping)],
         "controls": _measures(_part(found, "controls")),
         "recall": own.get(f"recall@{found.get('k')}"),
@@ -233,6 +237,28 @@ def _bridges(found: Mapping[str, Any]) -> list[Bridge]:
         if isinstance(row, Mapping) and isinstance(row.get("users"), int)
     ]
     return sorted((b for b in bridges if b.measures), key=lambda b: (-b.users, b.home, b.target))
+
+
+def _credibility(found: Mapping[str, Any]) -> list[Bridge]:
+    """Pairs of categories, most people first."""
+    bridges = [
+        Bridge(
+            _plain(row.get("home")),
+            _plain(row.get("target")),
+            row["evidence"],
+            _measures({"credibility": {**row, "value": row.get("credibility")}}),
+        )
+        for row in _list(_part(found, "credibility"), "bridges")
+        if isinstance(row, Mapping) and isinstance(row.get("evidence"), int)
+    ]
+    return sorted((b for b in bridges if b.measures), key=lambda b: (-b.users, b.home, b.target))
+
+
+def _reliability(found: Mapping[str, Any]) -> Plot | None:
+    bins = _list(_part(_part(found, "credibility"), "jumps"), "reliability")
+    read = [tuple(row[:2]) for row in bins if isinstance(row, list) and len(row) == 3]
+    known = [(p, share) for p, share in read if isinstance(p, float) and isinstance(share, float)]
+    return reliability(known) if known else None
 
 
 def _long_tail(found: Mapping[str, Any]) -> list[tuple[str, list[float]]]:

@@ -1,8 +1,10 @@
 """What is learned about answering, on items that were hidden from everything else."""
 
 from crossrec_llm.training.blending import THOROUGH, TuneOptions, fit, fit_blend, taken_over
+from crossrec_llm.training.bridges import Lister, fit_bridges
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
+from crossrec_llm.training.jumps import calibration
 from crossrec_llm.training.trees import fit_trees
 from crossrec_llm.training.weights import fit_cold, fit_weights
 
@@ -12,9 +14,12 @@ __all__ = [
     "HeldOut",
     "HideBy",
     "Holdout",
+    "Lister",
     "TuneOptions",
+    "calibration",
     "fit",
     "fit_blend",
+    "fit_bridges",
     "fit_cold",
     "fit_trees",
     "fit_weights",

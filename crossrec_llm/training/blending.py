@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm.answering import SituationName, Tuned, TunedBlend
+from crossrec_llm.answering import Bridges, SituationName, Tuned, TunedBlend
 from crossrec_llm.answering.blend import BlendOptions
 from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
@@ -15,8 +15,9 @@ from crossrec_llm.meaning import Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
-from crossrec_llm.tables import Catalogue, Walls
+from crossrec_llm.tables import Catalogue, Histories, Walls
 from crossrec_llm.tables.clock import no_clock
+from crossrec_llm.training.bridges import fit_bridges
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
 from crossrec_llm.training.situations import LEAST_CASES, fit_situation, too_few
@@ -103,7 +104,8 @@ def fit_blend(
 ) -> TunedBlend:
     """Hide some items, fit the signals without them, and fit what blends the signals on them.
 
-    Nobody is asked about anything behind a wall.
+    Into which categories a history may lead is fitted on the same. Nobody is asked about anything
+    behind a wall.
     """
     events = Walls.of(catalogue, recipe.histories.walls).visible(events)
     by: HideBy = options.by or ("last" if no_clock(events) else "later")
@@ -119,6 +121,7 @@ def fit_blend(
         elif len(asked) < LEAST_CASES:
             left_out[name] = too_few(len(asked))
     situations: dict[str, Tuned] = {}
+    bridges = Bridges()
     if len(left_out) < len(cases):
         fitted = Generation.fit(recipe, catalogue, raw, held.events, progress=progress)
         recommender = Recommender(fitted)
@@ -134,7 +137,10 @@ def fit_blend(
                 left_out[name] = why
             else:
                 situations[name] = tuned
-    return TunedBlend(situations, left_out)
+        served = Recommender(fitted.blended_by(TunedBlend(situations)))
+        histories = Histories.from_events(events, catalogue, fitted.histories)
+        bridges = fit_bridges(served, held.cross, histories, options.seed, progress)
+    return TunedBlend(situations, left_out, bridges)
 
 
 def _hold_out(
@@ -181,4 +187,4 @@ def taken_over(tuned: TunedBlend, before: Recipe, recipe: Recipe) -> TunedBlend 
             situations[name] = tuned.situations[name]
         else:
             left_out[name] = tuned.left_out[name]
-    return TunedBlend(situations, left_out)
+    return TunedBlend(situations, left_out, tuned.bridges)

@@ -10,6 +10,7 @@ from crossrec_llm.answering import Account, Views, WeightedBlend, make_query
 from tests.small import unit_rows
 
 HISTORY = 3
+OPEN = np.zeros(200, bool)
 
 
 class Carrying:
@@ -47,7 +48,15 @@ def account_of(scores, carriers, chosen, blend=None, weights=None):
     totals = blend.total(query, rows, parts)
     signals = [Carrying(name, c) for name, c in zip(names, carriers, strict=True)]
     account = Account.of(
-        Views.of(query), rows, scores, parts, totals, blend, signals, np.asarray(chosen, np.int64)
+        Views.of(query),
+        rows,
+        scores,
+        parts,
+        totals,
+        blend,
+        signals,
+        np.asarray(chosen, np.int64),
+        OPEN[: len(chosen)],
     )
     return account, totals
 
@@ -82,10 +91,26 @@ def test_what_an_item_may_not_see_of_the_history_brings_nothing_to_it():
             return np.ones((len(rows), len(query.history)), np.float32)
 
     signals = [Signal("s", np.ones((4, 2)))]
-    account = Account.of(views, rows, scores, parts, totals, blend, signals, np.array([0, 1]))
+    account = Account.of(
+        views, rows, scores, parts, totals, blend, signals, np.array([0, 1]), OPEN[:2]
+    )
     assert [c.item_id for c in account.contributions(0, ["s"], ["a", "b"]) if c.item_id] != ["a"]
     assert "b" not in {c.item_id for c in account.contributions(1, ["s"], ["a", "b"])}
     assert account.losses[1, 1] == 0
+
+
+def test_of_a_closed_category_the_place_has_the_whole_score():
+    query, blend, rows = make_query("user", [0], [1.0]), WeightedBlend({"s0": 1.0}), np.arange(3)
+    scores = np.array([[4], [3], [1]], np.float32)
+    parts = blend.parts(rows, scores)
+    parts[1] = 0
+    totals = np.array([2, 1, -1], np.float32)
+    signals, closed = [Carrying("s0", np.ones((3, 1)))], np.array([True])
+    account = Account.of(
+        Views.of(query), rows, scores, parts, totals, blend, signals, np.array([1]), closed
+    )
+    (told,) = account.contributions(0, ["s0"], ["a"])
+    assert (told.signal, told.item_id, told.value) == ("order", None, 1)
 
 
 def test_of_a_sum_nothing_is_left_over_and_what_all_have_speaks_for_none():

@@ -150,7 +150,7 @@ def test_one_interest_divides_nothing():
     own = own_lists(rows=(0, 1))
     assert own.rows == ()
     assert own.any.tolist() == []
-    assert own.floors(np.array([3])) is None
+    assert own.floors(np.array([3]), np.zeros(4, bool)) is None
     assert own.numbers(np.array([3])).tolist() == [-1]
 
 

@@ -95,6 +95,14 @@ def test_without_shows_both_lists(crossrec):
     assert "p-nothing" in err
 
 
+def test_bridges_of_a_small_shop_are_all_open(crossrec):
+    code, out, err = crossrec("bridges")
+    assert (code, err) == (0, "")
+    assert out.startswith("no bridges were fitted: everything is open")
+    code, out, _ = crossrec("bridges", "--json")
+    assert json.loads(out) == {"bridges": [], "untested_open": True, "jumps": {}}
+
+
 def test_like_similar_audience(crossrec):
     code, out, _ = crossrec("like", "endgame puzzles", "--user", "u1", "-k", 2, "--json")
     assert code == 0

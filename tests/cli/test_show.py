@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import sys
 
-from crossrec_llm.answering import TunedBlend
+from crossrec_llm.answering import Bridge, Bridges, BridgesOptions, JumpModel, TunedBlend
 from crossrec_llm.cli import show
 
 
@@ -47,3 +47,23 @@ def test_no_bar_without_a_terminal_or_when_quiet(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with show.progress(quiet=True) as report:
         assert report is None
+
+
+def test_bridges_are_a_table_and_a_line_for_the_others(capsys):
+    pairs = (
+        Bridge("A", "B", 0.2, 0.1, 0.3, 1_200, "behaviour", True),
+        Bridge("B", "A", 0.0, 0.0, 0.1, 80, "meaning", False),
+    )
+    figures = {"items": 900, "precision": 0.1, "precision at half": 0.16, "ece": 0.02}
+    fitted = Bridges(pairs, untested_open=True, jumps=JumpModel(figures=figures))
+    show.bridges(fitted, BridgesOptions(gate=False))
+    told = capsys.readouterr()
+    lines = told.out.splitlines()
+    assert lines[1].split() == "A B 0.20 0.10 to 0.30 1,200 behaviour open".split()
+    assert lines[2].split()[-1] == "closed"
+    assert lines[3] == "1 of 2 pairs are open; pairs that cannot be judged are open"
+    assert "10.0% were taken" in lines[4]
+    assert "16.0%" in lines[4]
+    assert "nothing is held back" in told.err
+    show.bridges(Bridges(), BridgesOptions())
+    assert "everything is open" in capsys.readouterr().out

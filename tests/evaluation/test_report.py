@@ -12,7 +12,7 @@ from crossrec_llm.errors import MissingExtra, StoreUnavailable
 from crossrec_llm.evaluation.report import write_report
 
 NASTY = "<script>alert('x')</script>\"&$x^2$ {{ 7*7 }} @0@ \x00\x1b \ud800 \u202egnp 🎣 مرحبا 電子"
-SECTIONS = "measures differences variety slices tail bridges worst meaning made".split()
+SECTIONS = "measures differences variety slices tail bridges credibility worst meaning made".split()
 VOID = {"meta", "br", "link"}
 
 
@@ -49,6 +49,22 @@ def sample():
             {"home": "Food", "target": "Kitchen", "users": 321, "recall@10": about(0.0456)},
             {"home": "Food", "target": "Food", "users": 45, "recall@10": about(0.3)},
         ],
+        "credibility": {
+            "bridges": [
+                {
+                    "home": "Food",
+                    "target": "Kitchen",
+                    "credibility": 0.7654,
+                    "low": 0.7,
+                    "high": 0.8,
+                    "evidence": 432,
+                    "basis": "behaviour",
+                    "open": True,
+                }
+            ],
+            "untested_open": True,
+            "jumps": {"reliability": [[0.01, 0.02, 30], [0.2, 0.18, 30]]},
+        },
         "long_tail": {n: [0.55, *[0.05] * 9] for n in names},
         "worst": [
             {
@@ -180,8 +196,8 @@ def test_the_rest_is_said_in_words(source):
 
 def test_every_plot_has_a_title_and_a_description_of_its_own(source):
     plots = svgs(source)
-    # 8 measures, 2 differences, 2 scatters, 1 slice, the tail and the map.
-    assert len(plots) == 15
+    # 8 measures, 2 differences, 2 scatters, 1 slice, the tail, two maps and the reliability.
+    assert len(plots) == 17
     titles = set()
     for plot in plots:
         # As XML, so that nothing in a plot depends on how HTML mends what is broken.
@@ -296,7 +312,10 @@ def test_any_part_may_be_missing(write, name):
 def test_parts_may_be_empty_or_not_what_they_should_be(write, nothing):
     page = Page(write(dict.fromkeys(sample(), nothing)))
     assert not {"nan", "inf", "None"} & set(re.findall(r"\w+", page.words()))
-    assert len(svgs(write(few() | {"ahead": nothing, "bridges": nothing, "worst": nothing}))) == 4
+    parts = dict.fromkeys(("ahead", "bridges", "credibility", "worst"), nothing)
+    assert len(svgs(write(few() | parts))) == 4
+    parts["credibility"] = {"bridges": nothing, "jumps": {"reliability": nothing}}
+    assert len(svgs(write(few() | parts))) == 4
 
 
 def test_nothing_at_all_is_still_a_page(write):
