@@ -69,9 +69,10 @@ class Setting:
     update: bool = False
 
     def files(self, name: str) -> tuple[Path, Path]:
-        folder = self.data / name
-        if not (folder / "items.parquet").exists():
-            sys.exit(f"bench: {folder} holds no items.parquet; say where the data is with --data")
+        folders = (self.data / name, HERE / "data" / name)
+        folder = next((f for f in folders if (f / "items.parquet").exists()), None)
+        if folder is None:
+            sys.exit(f"bench: {folders[0]} holds no items.parquet; say where it is with --data")
         return folder / "items.parquet", folder / "interactions.parquet"
 
 
@@ -297,6 +298,28 @@ def bench_relevance(setting: Setting) -> Figures:
     return bars, figures
 
 
+def bench_crossing(setting: Setting) -> Figures:
+    """Crossing under control on three data sets: about an hour, --only DATA for one."""
+    import crossing
+
+    bars: dict[str, Bar] = {}
+    figures: dict[str, Any] = {}
+    for name in ("completejourney", "art-office", "food-kitchen"):
+        if setting.only and name not in setting.only:
+            continue
+        index = setting.work / name
+        build(*setting.files(name), index)
+        found = crossing.measured(index)
+        for least_or_most, most in ((crossing.LEAST, False), (crossing.MOST, True)):
+            bars |= {
+                f"{name}, {figure}": Bar(found[figure], bar, most)
+                for figure, bar in least_or_most.items()
+                if figure in found
+            }
+        figures[name] = found
+    return bars, figures
+
+
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
 
@@ -340,7 +363,9 @@ def main() -> None:
     parser.add_argument("name", choices=BENCHES)
     parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
-    parser.add_argument("--only", action="append", default=[], help="relevance: a data set")
+    parser.add_argument(
+        "--only", action="append", default=[], help="crossing, relevance: a data set"
+    )
     parser.add_argument("--update", action="store_true", help="relevance: the golden figures")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crossrec-bench-") as work:

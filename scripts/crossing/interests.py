@@ -1,4 +1,4 @@
-"""What several interests bring and cost, measured: part of `scripts/bench crossing`."""
+"""What several interests bring to joined histories, and what they cost others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from crossrec_llm.tables.clock import no_clock
 LEAST_ITEMS, MOST_ITEMS, K = 4, 15, 10
 
 
-def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
+def measure(index: Path, n: int, seed: int) -> dict[str, float]:
     """On `n` joined histories and `n` ordinary people of an index.
 
     A joined history is what two people took in one top category each, not the same: the older

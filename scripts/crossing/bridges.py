@@ -11,7 +11,6 @@ import pyarrow as pa
 from crossrec_llm import Filter, Recommender
 from crossrec_llm.answering import TOP, make_query
 from crossrec_llm.generation import Generation
-from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import Index
 from crossrec_llm.tables import Catalogue
 from crossrec_llm.training import (
@@ -28,19 +27,12 @@ TUNING = TuneOptions(n_user=1_000)
 ONLY_CROSSING = TuneOptions(n_user=0)
 
 
-def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
+def measure(index: Path, n: int, seed: int) -> dict[str, float]:
     """On at most `n` people that nothing was fitted on, of whom one category is hidden."""
     with Index.open(index) as opened:
         built = Generation.load(opened.generation)
         events = opened.ledger.events()
-    figures = measured(built.recipe, built.catalogue, np.asarray(built.raw), events, n, seed)
-    return {f"{name}: {key}": float(value) for key, value in figures.items()}
-
-
-def measured(
-    recipe: Recipe, catalogue: Catalogue, raw: np.ndarray, events: pa.Table, n: int, seed: int
-) -> dict[str, float]:
-    """Fit without what is hidden, ask with and without the gate, and fit on a shuffled log."""
+    recipe, catalogue, raw = built.recipe, built.catalogue, np.asarray(built.raw)
     weighing = recipe.histories.fitted(events)
     held = hold_out(catalogue, events, weighing, n_user=n, n_cross=n, seed=seed)
     fitted = fit(recipe, catalogue, raw, held.events, options=TUNING)
@@ -61,7 +53,7 @@ def measured(
     chance = fit_blend(recipe, catalogue, raw, apart, options=ONLY_CROSSING).bridges
     figures["shuffled: pairs"] = len(chance.pairs)
     figures["shuffled: open pairs"] = sum(pair.open for pair in chance.pairs)
-    return figures
+    return {name: float(value) for name, value in figures.items()}
 
 
 def _jumps(recommender: Recommender, held: list[HeldOut]) -> dict[str, float]:

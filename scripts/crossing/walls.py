@@ -1,11 +1,7 @@
-"""Whether a wall leaves no trace: the same lists, byte for byte, with and without what is behind.
-
-.venv/bin/python scripts/crossing_policy.py INDEX [-n 1000] [--seed 0]
-"""
+"""Whether a wall leaves a trace: lists, byte for byte, with and without what is behind it."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +22,7 @@ from crossrec_llm.tables import Catalogue, Walls
 MOST_PEOPLE = 20_000  # are learned from; more take more than minutes
 
 
-def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
+def measure(index: Path, n: int, seed: int) -> dict[str, float]:
     """The share of people who are told the same, byte for byte.
 
     A wall is put around the top category with the second most events. All but the blend is fitted
@@ -36,7 +32,6 @@ def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
 
     Parameters
     ----------
-    name : of the data set; nothing depends on it.
     n : people asked, at most.
     seed : of the draws.
     """
@@ -111,12 +106,3 @@ def _truth(catalogue: Catalogue, events: pa.Table) -> Iterator[Ledger]:
 
 def _equal(one: Sequence[str], two: Sequence[str]) -> float:
     return float(np.mean([a == b for a, b in zip(one, two, strict=True)]))
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("index", type=Path)
-    parser.add_argument("-n", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    print(json.dumps(measure(given.index.name, given.index, given.n, given.seed), indent=1))

@@ -1,12 +1,7 @@
-"""Whether reasons hold: they add up, counterfactuals come true, who is named first matters.
-
-.venv/bin/python scripts/crossing_reasons.py INDEX [-n 1000] [--seed 0]
-"""
+"""Whether reasons hold: they add up, counterfactuals come true, who is named first matters."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +13,7 @@ import pyarrow.compute as pc
 
 from crossrec_llm import Filter, Reason, Recommendation, Recommender
 from crossrec_llm.comparing import counterfactual, first_named
+from crossrec_llm.profiles import Correction
 from crossrec_llm.records import Explain
 from crossrec_llm.tables import Histories
 
@@ -26,7 +22,7 @@ NAMED = 3  # history items of a list whose counterfactual is claimed, as `--expl
 
 
 class LedgerWithout:
-    """A ledger in which one item never happened."""
+    """A ledger in which one item never happened, and nobody corrected anything."""
 
     def __init__(self, recommender: Recommender, item_id: str) -> None:
         self._ledger, self._item_id = recommender.ledger, item_id
@@ -35,8 +31,11 @@ class LedgerWithout:
         events = self._ledger.events_of(user_id)
         return events.filter(pc.not_equal(events["item_id"], self._item_id))
 
+    def corrections_of(self, user_id: str) -> list[Correction]:
+        return []
 
-def measure(name: str, index: Path, n: int, seed: int) -> dict[str, float]:
+
+def measure(index: Path, n: int, seed: int) -> dict[str, float]:
     """Figures of an index, each over n of what it counts, where there are so many.
 
     "first-named ..." counts wins of the item that a reason names first: the recommended item's
@@ -138,16 +137,3 @@ def _milliseconds(recommender: Recommender, n: int, rng: np.random.Generator) ->
             recommender.for_user(user_id, explain=explain)
             taken[name].append(1000 * (time.perf_counter() - start))
     return {f"ms with {name}": float(np.median(taken[name])) for name in ways}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("index", type=Path)
-    parser.add_argument("-n", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    print(json.dumps(measure(given.index.name, given.index, given.n, given.seed), indent=1))
-
-
-if __name__ == "__main__":
-    main()
