@@ -98,7 +98,7 @@ def test_trees_rank_only_what_sees_all_of_the_history(plain, monkeypatch):
     recipe = Recipe.from_dict({"policy": {"deny": ["Games -> Books"]}})
     generation = plain.generation.asked_by(recipe).blended_by(tuned)
     policed = Recommender(generation)
-    assert isinstance(policed._blends["user"], LearnedBlend)
+    assert isinstance(policed._answers._blends["user"], LearnedBlend)
     assert policed.for_history([*CHESS, "g-trowel"]).ids
     asked = []
     monkeypatch.setattr(LearnedBlend, "total", lambda *seen: asked.append(1) or seen[3].sum(axis=1))

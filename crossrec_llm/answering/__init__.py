@@ -46,6 +46,7 @@ from crossrec_llm.answering.jumps import EVIDENCE, TOP, JumpModel, jump_features
 from crossrec_llm.answering.learned import LearnedBlend, features
 from crossrec_llm.answering.policy import Policy, PolicyOptions, Ruling
 from crossrec_llm.answering.profile import Known, describe, make_query, record_of
+from crossrec_llm.answering.ranking import Ranked, Ranking
 from crossrec_llm.answering.rules import Rules
 from crossrec_llm.answering.standing import RulesOptions, Standing
 from crossrec_llm.answering.stated import ProfileOptions, StatedBlend
@@ -79,6 +80,8 @@ __all__ = [
     "Policy",
     "PolicyOptions",
     "ProfileOptions",
+    "Ranked",
+    "Ranking",
     "Rules",
     "RulesOptions",
     "Ruling",

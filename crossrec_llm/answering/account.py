@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crossrec_llm.answering.blend import Blend, moments
-from crossrec_llm.answering.candidates import Views
+from crossrec_llm.answering.blend import moments
+from crossrec_llm.answering.ranking import Ranked, Ranking
 from crossrec_llm.records import Contribution
-from crossrec_llm.signals import Signal
 
 ORDER = "order"
 """The contribution of the place: a score less the weighted sum. A learned order gives other items
@@ -50,26 +49,13 @@ class Account:
     order: np.ndarray
 
     @classmethod
-    def of(
-        cls,
-        views: Views,
-        rows: np.ndarray,
-        scores: np.ndarray,
-        parts: np.ndarray,
-        totals: np.ndarray,
-        blend: Blend,
-        signals: Sequence[Signal],
-        chosen: np.ndarray,
-        closed: np.ndarray,
-    ) -> Account:
+    def of(cls, ranking: Ranking, ranked: Ranked, chosen: np.ndarray) -> Account:
         """The account of the `chosen` positions ((n,) int64) of a pool.
 
-        Parameters
-        ----------
-        rows, scores, parts, totals : (m,) int64, (m, s), (m, s) and (m,) float32: the pool, what
-            each signal says of it, and what the blend makes of that.
-        closed : (n,) bool, what the history says nothing of: its whole score is the order's.
+        What lies in a closed category the history says nothing of: the whole score is the place's.
         """
+        rows, scores, signals = ranked.rows, ranked.scores, ranking.signals
+        views, closed = ranking.views, ranking.gate.closed[ranked.rows[chosen]]
         n = len(chosen)
         sample = np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).astype(np.int64)
         looked = np.concatenate([chosen, sample])
@@ -82,7 +68,7 @@ class Account:
         split, losses = np.zeros((n, len(signals), len(places) + 1)), np.zeros((n, len(places)))
         grounds = np.zeros(split.shape, bool)
         said = np.where(np.isfinite(scores[looked]), scores[looked], 0).astype(np.float64)
-        weights, (_, _, spread) = blend.weighing(rows[chosen]), moments(scores)
+        weights, (_, _, spread) = ranking.blend.weighing(rows[chosen]), moments(scores)
         for s, carried in enumerate(carriers):
             weight, scored, brought = weights[:, [s]], said[:, [s]], carried[:, places]
             sums = brought.sum(axis=1, keepdims=True)
@@ -93,9 +79,9 @@ class Account:
                 more = brought[:n] - brought[n:].mean(axis=0)
                 split[:, s, :-1] = weight * seen * more / spread[s]
                 losses += weight * (_standing(scored, n) - _standing(scored - brought, n))
-        ours = parts[chosen].astype(np.float64)
+        ours = ranked.parts[chosen].astype(np.float64)
         split[..., -1] = ours - split[..., :-1].sum(axis=-1)
-        return cls(places, split, grounds, losses * seen, totals[chosen] - ours.sum(axis=1))
+        return cls(places, split, grounds, losses * seen, ranked.totals[chosen] - ours.sum(axis=1))
 
     def contributions(
         self, i: int, signals: Sequence[str], history: Sequence[str]

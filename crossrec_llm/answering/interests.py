@@ -160,7 +160,7 @@ class OwnLists:
         interests: Sequence[Interest],
         query: Query,
         k: int,
-        alone: Callable[[Query], tuple[np.ndarray, np.ndarray]],
+        alone: Callable[[Query], tuple[np.ndarray, ...]],
         tops: np.ndarray,
         options: InterestsOptions,
     ) -> OwnLists:

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crossrec_llm.answering import Account, Views, WeightedBlend, make_query
+from crossrec_llm.answering import Account, Ranked, Ranking, Views, WeightedBlend, make_query
 from tests.small import unit_rows
 
 HISTORY = 3
-OPEN = np.zeros(200, bool)
 
 
 class Carrying:
@@ -26,6 +27,14 @@ class Carrying:
 
     def carriers(self, query, rows):
         return self._carriers[rows]
+
+
+def account(views, rows, scores, parts, totals, blend, signals, chosen, closed=()):
+    """The account of a ranking by these; `closed` are rows."""
+    gate = SimpleNamespace(closed=np.isin(np.arange(len(rows)), closed))
+    query = views.queries[0]
+    ranking = Ranking(query, views, gate, blend, signals, [], len(rows), np.empty((0, 0)))
+    return Account.of(ranking, Ranked(rows, scores, parts, totals), np.asarray(chosen, np.int64))
 
 
 class Reordered(WeightedBlend):
@@ -47,18 +56,8 @@ def account_of(scores, carriers, chosen, blend=None, weights=None):
     parts = blend.parts(rows, scores)
     totals = blend.total(query, rows, parts)
     signals = [Carrying(name, c) for name, c in zip(names, carriers, strict=True)]
-    account = Account.of(
-        Views.of(query),
-        rows,
-        scores,
-        parts,
-        totals,
-        blend,
-        signals,
-        np.asarray(chosen, np.int64),
-        OPEN[: len(chosen)],
-    )
-    return account, totals
+    found = account(Views.of(query), rows, scores, parts, totals, blend, signals, chosen)
+    return found, totals
 
 
 _finite = st.floats(-100, 100, width=32)
@@ -91,12 +90,10 @@ def test_what_an_item_may_not_see_of_the_history_brings_nothing_to_it():
             return np.ones((len(rows), len(query.history)), np.float32)
 
     signals = [Signal("s", np.ones((4, 2)))]
-    account = Account.of(
-        views, rows, scores, parts, totals, blend, signals, np.array([0, 1]), OPEN[:2]
-    )
-    assert [c.item_id for c in account.contributions(0, ["s"], ["a", "b"]) if c.item_id] != ["a"]
-    assert "b" not in {c.item_id for c in account.contributions(1, ["s"], ["a", "b"])}
-    assert account.losses[1, 1] == 0
+    found = account(views, rows, scores, parts, totals, blend, signals, [0, 1])
+    assert [c.item_id for c in found.contributions(0, ["s"], ["a", "b"]) if c.item_id] != ["a"]
+    assert "b" not in {c.item_id for c in found.contributions(1, ["s"], ["a", "b"])}
+    assert found.losses[1, 1] == 0
 
 
 def test_of_a_closed_category_the_place_has_the_whole_score():
@@ -105,11 +102,9 @@ def test_of_a_closed_category_the_place_has_the_whole_score():
     parts = blend.parts(rows, scores)
     parts[1] = 0
     totals = np.array([2, 1, -1], np.float32)
-    signals, closed = [Carrying("s0", np.ones((3, 1)))], np.array([True])
-    account = Account.of(
-        Views.of(query), rows, scores, parts, totals, blend, signals, np.array([1]), closed
-    )
-    (told,) = account.contributions(0, ["s0"], ["a"])
+    signals = [Carrying("s0", np.ones((3, 1)))]
+    found = account(Views.of(query), rows, scores, parts, totals, blend, signals, [1], closed=[1])
+    (told,) = found.contributions(0, ["s0"], ["a"])
     assert (told.signal, told.item_id, told.value) == ("order", None, 1)
 
 

@@ -1,0 +1,97 @@
+"""What proposes and ranks the items of one question, until its list is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crossrec_llm.answering.arranging import Arranged, arrange
+from crossrec_llm.answering.blend import Blend
+from crossrec_llm.answering.bridges import Gate
+from crossrec_llm.answering.candidates import Views
+from crossrec_llm.answering.interests import OwnLists
+from crossrec_llm.answering.rules import Rules
+from crossrec_llm.records import Query
+from crossrec_llm.signals import Signal, Source
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """A pool, and what is said of it.
+
+    rows, totals : (n,) int64 and float32.
+    scores, parts : (n, s) float32, what each signal says, and what of it the blend adds up.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    parts: np.ndarray
+    totals: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """How one question is ranked.
+
+    views : what each item may see of the history.
+    gate : what the history may not lead into.
+    blend, signals : of the scores; the signals are in the blend's order.
+    sources : of the candidates.
+    size : of the pool, at first.
+    raw : (n_items, dim) float32 unit rows as encoded; diversity is a matter of them.
+    """
+
+    query: Query
+    views: Views
+    gate: Gate
+    blend: Blend
+    signals: Sequence[Signal]
+    sources: Sequence[Source]
+    size: int
+    raw: np.ndarray
+
+    def pool(self, masks: Iterable[np.ndarray], size: int, given: np.ndarray) -> np.ndarray:
+        """Sorted rows: those `given`, and candidates of each (n_items,) mask."""
+        return self.views.pool(masks, self.gate.sources(self.sources), size, given)
+
+    def rank(self, rows: np.ndarray) -> Ranked:
+        """Every row by its view."""
+        scores = self.views.score(rows, self.signals)
+        parts = self.blend.parts(rows, scores)
+        return Ranked(rows, scores, parts, self.blend.total(self.query, rows, parts))
+
+    def alone(self, query: Query, views: Views, allowed: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(n,) rows and totals for another question, `allowed` the (n_items,) that may come."""
+        other = replace(self, query=query, views=views)
+        open = allowed & ~self.gate.closed
+        ranked = other.rank(other.pool([open], self.size, np.empty(0, np.int64)))
+        return ranked.rows, ranked.totals
+
+    def fill(
+        self, rules: Rules, own: OwnLists, k: int, diversity: float
+    ) -> tuple[Ranked, Arranged]:
+        """The pool and the list out of it.
+
+        Jumps that turn out to be too unlikely are closed first. While a rule leaves the list
+        wanting, the pool grows.
+        """
+        size = self.size
+        rows = np.union1d(self.pool(rules.pools(), size, rules.pinned), own.any)
+        while True:
+            ranked = self.rank(rows)
+            if self.gate.shuts(rows, ranked.totals):
+                rows = self.pool(rules.pools(), size, rows)
+                continue
+            parts, totals = self.gate.exchange(rows, ranked.parts, ranked.totals)
+            ranked = replace(ranked, parts=parts, totals=totals)
+            near = self.raw[rows] if diversity else np.empty((len(rows), 0))
+            demands = replace(rules.demands(rows), floors=own.floors(rows, self.gate.closed))
+            arranged = arrange(totals, near, k, demands, diversity=diversity)
+            size *= 2
+            wanting = rules.wanting(rows, rows[arranged.positions])
+            wider = self.pool([wanting], size, rows)
+            if len(wider) == len(rows):
+                return ranked, arranged
+            rows = wider
