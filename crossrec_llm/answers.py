@@ -213,6 +213,10 @@ class Answers:
         parts, tops = self.generation, self.catalogue.top_codes
         return find_interests(query, parts.raw, parts.centre, tops, self.recipe.interests)
 
+    def policy(self, home: str, target: str) -> str:
+        """As `Policy.between`."""
+        return self._policy.between(home, target)
+
     def gate(self, query: Query, home: np.ndarray) -> Gate:
         """What a question with these home categories may not cross into."""
         return Gate(

@@ -258,6 +258,14 @@ class Recommender:
         """
         return self.generation.tuned.bridges.pairs
 
+    def policy(self, home: str, target: str) -> str:
+        """What the recipe's policy says of crossing from one top category to another.
+
+        "denied", "at most 20% of a list", "in part" where it tells apart what lies below them;
+        empty where it holds nothing back.
+        """
+        return self._answers.policy(home, target)
+
     def profile(self, user_id: str) -> Profile:
         """What is known of a person, as answers use it; `correcting` changes it.
 

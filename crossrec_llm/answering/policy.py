@@ -96,12 +96,14 @@ class Policy:
     entries : the least specific first.
     kinds : (n_items,) int.
     winner : (kinds, kinds) int, which entry counts from one to the other; -1 is no crossing.
+    tops : (kinds,) the top category of each.
     notes : one for each entry that is passed over.
     """
 
     entries: tuple[_Entry, ...]
     kinds: np.ndarray
     winner: np.ndarray
+    tops: np.ndarray
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -123,14 +125,24 @@ class Policy:
         least = _Entry("default", everything, everything, float(options.default == "allow"), False)
         entries = (least, *(entry for _, _, entry in found))
         of_path, first = _kinds(catalogue, entries)
-        winner = _winner([catalogue.paths[path] for path in first], entries, first)
-        return cls(entries, of_path[catalogue.path_codes], winner, tuple(notes))
+        paths = [catalogue.paths[path] for path in first]
+        of_kind = np.array([path[0] if path else "" for path in paths])
+        winner = _winner(of_kind, entries, first)
+        return cls(entries, of_path[catalogue.path_codes], winner, of_kind, tuple(notes))
 
     def ruling(self, query: Query) -> Ruling:
         """What it says about one question."""
         kinds = self.kinds[np.concatenate([query.history, query.disliked])]
         homes = np.unique(kinds)
         return Ruling(self, query, homes, self.winner[homes])
+
+    def between(self, home: str, target: str) -> str:
+        """What it says from one top category to another; empty where it holds nothing back."""
+        winner = self.winner[np.ix_(self.tops == home, self.tops == target)]
+        shares = np.unique(self.shares[winner])
+        if len(shares) > 1:
+            return "in part"
+        return {0.0: "denied", 1.0: ""}.get(float(shares[0]), f"at most {shares[0]:.0%} of a list")
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -249,14 +261,16 @@ def _kinds(catalogue: Catalogue, entries: Sequence[_Entry]) -> tuple[np.ndarray,
     return kinds.reshape(-1), first
 
 
-def _winner(
-    paths: Sequence[tuple[str, ...]], entries: Sequence[_Entry], places: np.ndarray
-) -> np.ndarray:
+def _winner(tops: np.ndarray, entries: Sequence[_Entry], places: np.ndarray) -> np.ndarray:
     """(p, p) int: the most specific entry about each pair of paths; -1 is no crossing.
 
     What has no category crosses nowhere.
+
+    Parameters
+    ----------
+    tops : (p,) top category of each path, "" = none.
+    places : (p,) int, the paths.
     """
-    tops = np.array([path[0] if path else "" for path in paths])
     named = tops != ""
     crossing = (tops[:, None] != tops) & named[:, None] & named
     winner = np.where(crossing, _DEFAULT, -1)

@@ -12,6 +12,10 @@ def bridges(where: Where, output: Output) -> None:
     with Recommender.open(where.index) as recommender:
         fitted = recommender.generation.tuned.bridges
         options = recommender.recipe.bridges
+        policy = [recommender.policy(pair.home, pair.target) for pair in fitted.pairs]
     if output.json:
-        return show.print_json(fitted.summary())
-    show.bridges(fitted, options, quiet=output.quiet)
+        document = fitted.summary()
+        for pair, words in zip(document["bridges"], policy, strict=True):
+            pair["policy"] = words
+        return show.print_json(document)
+    show.bridges(fitted, policy, options, quiet=output.quiet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -247,8 +247,13 @@ def _fitted(name: str, one: Tuned) -> Iterator[str]:
         )
 
 
-def bridges(fitted: Bridges, options: BridgesOptions, *, quiet: bool = False) -> None:
-    """One row a pair, the open ones first; what holds for the others, and how jumps did."""
+def bridges(
+    fitted: Bridges, policy: Sequence[str], options: BridgesOptions, *, quiet: bool = False
+) -> None:
+    """One row a pair, the open ones first; what holds for the others, and how jumps did.
+
+    `policy` says of each pair what the recipe holds back.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -259,9 +264,13 @@ def bridges(fitted: Bridges, options: BridgesOptions, *, quiet: bool = False) ->
         )
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("home", "target", "credibility", "95 %", "people", "by", ""):
+    policed = ("policy",) if any(policy) else ()
+    for title in ("home", "target", "credibility", "95 %", "people", "by", "", *policed):
         table.add_column(title, justify="right" if title in ("credibility", "people") else "left")
-    for pair in sorted(fitted.pairs, key=lambda p: (not p.open, -p.credibility, p.home, p.target)):
+    pairs = zip(fitted.pairs, policy, strict=True)
+    for pair, said in sorted(
+        pairs, key=lambda p: (not p[0].open, -p[0].credibility, p[0].home, p[0].target)
+    ):
         table.add_row(
             Text(plain(pair.home)),
             Text(plain(pair.target)),
@@ -270,6 +279,7 @@ def bridges(fitted: Bridges, options: BridgesOptions, *, quiet: bool = False) ->
             f"{pair.evidence:,}",
             pair.basis,
             "open" if pair.open else "closed",
+            *((said,) if policed else ()),
         )
     print_rich(table)
     opened = sum(pair.open for pair in fitted.pairs)

@@ -215,3 +215,14 @@ def test_a_share_is_a_cap_of_what_the_crossing_brings():
 def test_an_entry_has_one_shape():
     with pytest.raises(QueryError, match="FROM -> TO"):
         PolicyOptions(allow=("a -> b -> c",))
+
+
+def test_what_it_says_from_one_top_category_to_another():
+    options = PolicyOptions(
+        deny=("Baby -> Alcohol", "Toys -> Alcohol > Wine"), share={"Toys -> Baby": 0.2}
+    )
+    policy = Policy.of(options, CATALOGUE)
+    assert policy.between("Baby", "Alcohol") == "denied"
+    assert policy.between("Toys", "Alcohol") == "in part"
+    assert policy.between("Toys", "Baby") == "at most 20% of a list"
+    assert policy.between("Baby", "Toys") == ""

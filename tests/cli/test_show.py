@@ -56,14 +56,14 @@ def test_bridges_are_a_table_and_a_line_for_the_others(capsys):
     )
     figures = {"items": 900, "precision": 0.1, "precision at half": 0.16, "ece": 0.02}
     fitted = Bridges(pairs, untested_open=True, jumps=JumpModel(figures=figures))
-    show.bridges(fitted, BridgesOptions(gate=False))
+    show.bridges(fitted, ["", "denied"], BridgesOptions(gate=False))
     told = capsys.readouterr()
     lines = told.out.splitlines()
     assert lines[1].split() == "A B 0.20 0.10 to 0.30 1,200 behaviour open".split()
-    assert lines[2].split()[-1] == "closed"
+    assert lines[2].split()[-2:] == ["closed", "denied"]
     assert lines[3] == "1 of 2 pairs are open; pairs that cannot be judged are open"
     assert "10.0% were taken" in lines[4]
     assert "16.0%" in lines[4]
     assert "nothing is held back" in told.err
-    show.bridges(Bridges(), BridgesOptions())
+    show.bridges(Bridges(), [], BridgesOptions())
     assert "everything is open" in capsys.readouterr().out
