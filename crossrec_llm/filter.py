@@ -23,7 +23,7 @@ class Filter:
     """Which items may be in an answer, and the rules that its list keeps.
 
     The first fields narrow what may come; those from `pin` on say how the list is made up of it,
-    in an order of precedence (docs/crossing.md). A target of `boost` or `bury` is an item id,
+    in an order of precedence (docs/rules.md). A target of `boost` or `bury` is an item id,
     "item:ID", "category:PATH", "brand:NAME", "fresh:DAYS" (added within so many days) or "new"
     (nobody took it yet).
 

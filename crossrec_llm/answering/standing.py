@@ -22,7 +22,7 @@ class RulesOptions:
     """Standing rules: they hold in every answer, beside those of the question, which come first.
 
     A name that the catalogue does not have is passed over, and every answer has a note of it.
-    docs/crossing.md tells what each rule does and which wins.
+    docs/rules.md tells what each rule does and which wins.
 
     pin : item ids for the first places, in this order, after those of the question.
     boost : what comes higher ("brand:Acme", "category:A > B", "fresh:30", "new", an item id), and
