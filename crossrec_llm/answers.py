@@ -110,9 +110,10 @@ class Answers:
         )
         ranking = self._ranking(query, ask, rules, ruling)
         interests = self.interests(query) if not rules.split else ()
-        own = self._own_lists(interests, ranking, rules, ask.k)
+        rows = ranking.pool(rules.pools(), ranking.size, rules.pinned)
+        own = self._own_lists(interests, ranking, rules, rows, ask.k)
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
-        ranked, arranged = ranking.fill(rules, own, ask.k, diversity)
+        ranked, arranged = ranking.fill(rules, own, rows, ask.k, diversity)
         found = ranked.rows[arranged.positions]
         gate, standing = ranking.gate, rules.standing.filter.set_fields()
         told = [self._record_of(interests[n], query) for n in range(len(own.rows))]
@@ -273,15 +274,20 @@ class Answers:
         )
 
     def _own_lists(
-        self, interests: Sequence[Interest], ranking: Ranking, rules: Rules, k: int
+        self,
+        interests: Sequence[Interest],
+        ranking: Ranking,
+        rules: Rules,
+        rows: np.ndarray,
+        k: int,
     ) -> OwnLists:
         """What each interest alone would bring, under the same policy."""
 
-        def alone(asked: Query) -> tuple[np.ndarray, ...]:
-            ruling = self._policy.ruling(asked)
-            barred = ruling.barred
-            allowed = rules.allowed if barred is None else rules.allowed & ~barred
-            return ranking.alone(asked, ruling.views, allowed)
+        def alone(asked: Query, inside: np.ndarray) -> np.ndarray:
+            ruling, allowed = self._policy.ruling(asked), rules.allowed & inside
+            if ruling.barred is not None:
+                allowed &= ~ruling.barred
+            return ranking.alone(asked, ruling.views, allowed, rows, k)
 
         tops, options = self.catalogue.top_codes, self.recipe.interests
         return OwnLists.of(interests, ranking.query, k, alone, tops, options)

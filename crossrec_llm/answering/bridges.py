@@ -196,11 +196,10 @@ class Gate:
             self._shut(unlikely)
         return bool(unlikely)
 
-    def sources(self, sources: Sequence[Source]) -> list[Source]:
-        """Popular items of what is closed are proposed beside what the sources find."""
-        if not self.closed.any():
-            return list(sources)
-        return [*sources, _Within(self.signals[_POPULARITY], self.closed)]
+    @property
+    def sources(self) -> list[Source]:
+        """Popular items of what is closed are proposed beside what other sources find."""
+        return [_Within(self.signals[_POPULARITY], self.closed)] if self.closed.any() else []
 
     def exchange(
         self, rows: np.ndarray, parts: np.ndarray, totals: np.ndarray

@@ -160,7 +160,7 @@ class OwnLists:
         interests: Sequence[Interest],
         query: Query,
         k: int,
-        alone: Callable[[Query], tuple[np.ndarray, ...]],
+        alone: Callable[[Query, np.ndarray], np.ndarray],
         tops: np.ndarray,
         options: InterestsOptions,
     ) -> OwnLists:
@@ -171,19 +171,16 @@ class OwnLists:
 
         Parameters
         ----------
-        alone : a question -> (n,) int64 rows of its pool, and their (n,) scores.
+        alone : a question, and the (n_items,) it is for -> its first `k` (n,) int64 rows.
         tops : (n_items,) codes of the top categories.
         """
         if len(interests) < 2:
             return cls()
-        lists = []
+        lists, everything = [], np.ones(len(tops), bool)
         for interest in interests:
             cut = interest.cut(query)
-            rows, scores = alone(cut)
-            home = np.isin(tops[rows], tops[cut.history])
-            if home.any():
-                rows, scores = rows[home], scores[home]
-            lists.append(rows[np.argsort(-scores, kind="stable")[:k]])
+            rows = alone(cut, np.isin(tops, tops[cut.history]))
+            lists.append(rows if len(rows) else alone(cut, everything))
         least = [max(1, int(k * interest.share * options.places)) for interest in interests]
         return cls(tuple(lists), tuple(least))
 

@@ -54,7 +54,7 @@ class Ranking:
 
     def pool(self, masks: Iterable[np.ndarray], size: int, given: np.ndarray) -> np.ndarray:
         """Sorted rows: those `given`, and candidates of each (n_items,) mask."""
-        return self.views.pool(masks, self.gate.sources(self.sources), size, given)
+        return self.views.pool(masks, [*self.sources, *self.gate.sources], size, given)
 
     def rank(self, rows: np.ndarray) -> Ranked:
         """Every row by its view."""
@@ -62,27 +62,39 @@ class Ranking:
         parts = self.blend.parts(rows, scores)
         return Ranked(rows, scores, parts, self.blend.total(self.query, rows, parts))
 
-    def alone(self, query: Query, views: Views, allowed: np.ndarray) -> tuple[np.ndarray, ...]:
-        """(n,) rows and totals for another question, `allowed` the (n_items,) that may come."""
-        other = replace(self, query=query, views=views)
-        open = allowed & ~self.gate.closed
-        ranked = other.rank(other.pool([open], self.size, np.empty(0, np.int64)))
-        return ranked.rows, ranked.totals
+    def alone(
+        self, query: Query, views: Views, allowed: np.ndarray, rows: np.ndarray, k: int
+    ) -> np.ndarray:
+        """The first `k` (n,) rows for another question.
+
+        Parameters
+        ----------
+        allowed : (n_items,) bool, what may come.
+        rows : a pool; where too few of it may come, there are other candidates beside them.
+        """
+        other, open = replace(self, query=query, views=views), allowed & ~self.gate.closed
+        rows = rows[open[rows]]
+        if len(rows) < k:
+            rows = other.pool([open], self.size, rows)
+        return rows[np.argsort(-other.rank(rows).totals, kind="stable")[:k]]
 
     def fill(
-        self, rules: Rules, own: OwnLists, k: int, diversity: float
+        self, rules: Rules, own: OwnLists, rows: np.ndarray, k: int, diversity: float
     ) -> tuple[Ranked, Arranged]:
         """The pool and the list out of it.
 
         Jumps that turn out to be too unlikely are closed first. While a rule leaves the list
         wanting, the pool grows.
+
+        Parameters
+        ----------
+        rows : the pool to begin with.
         """
-        size = self.size
-        rows = np.union1d(self.pool(rules.pools(), size, rules.pinned), own.any)
+        size, rows = self.size, np.union1d(rows, own.any)
         while True:
             ranked = self.rank(rows)
             if self.gate.shuts(rows, ranked.totals):
-                rows = self.pool(rules.pools(), size, rows)
+                rows = self.views.pool(rules.pools(), self.gate.sources, size, rows)
                 continue
             parts, totals = self.gate.exchange(rows, ranked.parts, ranked.totals)
             ranked = replace(ranked, parts=parts, totals=totals)

@@ -126,8 +126,9 @@ def own_lists(k=2, *, rows=(0, 5, 1, 6), allowed=range(11), **options):
     interests = find_interests(query, RAW, CENTRE, TOPS, options)
     pool = np.array([row for row in allowed if row not in rows], np.int64)
 
-    def alone(cut):
-        return pool, RAW[pool] @ RAW[cut.history[-1]]
+    def alone(cut, inside):
+        mine = pool[inside[pool]]
+        return mine[np.argsort(-(RAW[mine] @ RAW[cut.history[-1]]), kind="stable")[:k]]
 
     return OwnLists.of(interests, query, k, alone, TOPS, options)
 
