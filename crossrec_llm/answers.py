@@ -28,6 +28,7 @@ from crossrec_llm.answering import (
     SituationName,
     Standing,
     StatedBlend,
+    Views,
     WeightedBlend,
     Wording,
     alike,
@@ -50,7 +51,11 @@ from crossrec_llm.signals import Disliked, Said, Signal, Source, assemble, rathe
 from crossrec_llm.store import ExactSearch, Search
 from crossrec_llm.tables import OUTSIDE
 
+SAID = 50
+"""So many items nearest to pinned sentences are theirs, wherever they lie."""
+
 _POPULAR = WeightedBlend({"popularity": 1.0})
+_NOTHING = np.empty(0, np.int64)
 
 
 class Answers:
@@ -76,9 +81,10 @@ class Answers:
         self._blends: dict[SituationName, Blend] = {
             name: generation.blend(name, self.signals) for name in get_args(SituationName)
         }
-        self._standing = Standing.of(
-            self.recipe.rules, self.catalogue, generation.signals.popularity.cold
-        )
+        # Of what lies behind a wall nothing was learned: that nobody took it is not known.
+        outside = generation.walls.behind == OUTSIDE
+        self._cold = np.asarray(generation.signals.popularity.cold & outside)
+        self._standing = Standing.of(self.recipe.rules, self.catalogue, self._cold)
         self._policy = Policy.of(self.recipe.policy, self.catalogue)
         self._walls = generation.walls
         self._wording = Wording.load(self.recipe.answering.language)
@@ -104,18 +110,20 @@ class Answers:
         said : notes on how the query was made.
         """
         ruling = self._policy.ruling(query)
-        cold, barred = self.generation.signals.popularity.cold, self._barred(query, ask)
+        cold, barred = self._cold, self._barred(query, ask)
         rules = Rules.of(
             self.catalogue, query, ask, self._standing, cold, barred=barred, ruling=ruling
         )
-        ranking = self._ranking(query, ask, rules, ruling)
+        situation = situation_of(query, ask)
+        gate = self._gate(query, rules.home, across=situation == "cross")
+        ranking = self._ranking(query, situation, self._views(ruling, gate), gate, ask.k)
         interests = self.interests(query) if not rules.split else ()
         rows = ranking.pool(rules.pools(), ranking.size, rules.pinned)
         own = self._own_lists(interests, ranking, rules, rows, ask.k)
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
         ranked, arranged = ranking.fill(rules, own, rows, ask.k, diversity)
         found = ranked.rows[arranged.positions]
-        gate, standing = ranking.gate, rules.standing.filter.set_fields()
+        standing = rules.standing.filter.set_fields()
         told = [self._record_of(interests[n], query) for n in range(len(own.rows))]
         return Recommendations(
             query={
@@ -141,6 +149,7 @@ class Answers:
                     len(rules.home),
                     read_as=asked.get("read_as"),
                     worded=self.generation.signals.lexical.knows(query),
+                    walled=self._side(query, ask) != OUTSIDE,
                 ),
                 *self._walls.notes,
                 *said,
@@ -161,7 +170,7 @@ class Answers:
         """The items of a list, best first."""
         chosen = arranged.positions
         found, names = ranked.rows[chosen], ranking.blend.names
-        closed, cold = ranking.gate.closed[found], self.generation.signals.popularity.cold
+        closed = ranking.gate.closed[found]
         scores = ranking.gate.heard(found, ranked.scores[chosen], names)
         of_interest = np.where(closed, 0, own.numbers(found) + 1)
         why: list[tuple[Reason, ...]] = [()] * len(found)
@@ -178,7 +187,7 @@ class Answers:
                 item=self.catalogue.item(int(row)),
                 score=float(ranked.totals[chosen[at]]),
                 cross=bool(rules.outside[row]),
-                cold=bool(cold[row] and self._walls.behind[row] == OUTSIDE),
+                cold=bool(self._cold[row]),
                 reasons=why[at],
                 signals={
                     name: float(value)
@@ -218,8 +227,9 @@ class Answers:
         """As `Policy.between`."""
         return self._policy.between(home, target)
 
-    def gate(self, query: Query, home: np.ndarray) -> Gate:
+    def _gate(self, query: Query, home: np.ndarray, *, across: bool) -> Gate:
         """What a question with these home categories may not cross into."""
+        everything = np.ones(len(self.catalogue), bool)
         return Gate(
             self.generation.tuned.bridges,
             self.recipe.bridges,
@@ -229,12 +239,26 @@ class Answers:
             self.generation.vectors,
             query,
             home,
+            denied=self._policy.denied,
+            across=across,
+            said=self._said.propose(query, SAID, everything) if query.said else _NOTHING,
         )
 
+    def _views(self, ruling: Ruling, gate: Gate) -> Views:
+        """A question as each item may see it, by the policy and by bridges."""
+        tops = self._policy.tops.tolist()
+        homes = [tops[kind] for kind in ruling.homes]
+        return replace(ruling, led=gate.leads(homes, tops)).views
+
     def _popular(self, row: int) -> Reason:
-        """The reason of what is in the list because it is popular."""
-        words = self._wording.sentence("popular", self.catalogue.item(row))
-        return Reason("popular", 1.0, words)
+        """The reason of what is in the list without the history; nobody may have taken it."""
+        kind = "popular" if self.generation.signals.popularity.people[row] else "fill"
+        return Reason(kind, 1.0, self._wording.sentence(kind, self.catalogue.item(row)))
+
+    def _side(self, query: Query, ask: Ask) -> int:
+        """Where a question stands."""
+        asked = int(query.history[0]) if query.kind == "similar" else None
+        return self._walls.side(ask.filter, asked)
 
     def _barred(self, query: Query, ask: Ask) -> dict[str, np.ndarray]:
         """In words -> (n_items,) bool: what does not come whatever the filter says.
@@ -244,32 +268,31 @@ class Answers:
         """
         barred: dict[str, np.ndarray] = {}
         if self._walls.paths:
-            asked = int(query.history[0]) if query.kind == "similar" else None
-            side = self._walls.side(ask.filter, asked)
-            barred["on the other side of a wall"] = self._walls.closed(side)
+            barred["on the other side of a wall"] = self._walls.closed(self._side(query, ask))
         if query.mode == "together":
             least = self.recipe.answering.too_alike
             barred["too much like it"] = alike(query, self.generation.raw, least)
         return barred
 
-    def _ranking(self, query: Query, ask: Ask, rules: Rules, ruling: Ruling) -> Ranking:
+    def _ranking(
+        self, query: Query, situation: SituationName, views: Views, gate: Gate, k: int
+    ) -> Ranking:
         """What ranks a question, and what proposes; what is popular where nothing else is known."""
-        situation = situation_of(query, ask)
         blend: Blend = self._blends[situation]
         names: Sequence[str] = self.generation.situation(situation).sources
         if query.kind == "user" and not len(query.history):
             blend, names = _POPULAR, _POPULAR.names
-        blend = StatedBlend.of(ruling.views.ranked_by(blend), query, self.recipe.profile)
+        blend = StatedBlend.of(views.ranked_by(blend), query, self.recipe.profile)
         sources: list[Source] = [self.signals[name] for name in names if name in self.signals]
         sources += [self._said] if query.said and query.kind == "user" else []
         return Ranking(
             query,
-            ruling.views,
-            self.gate(query, rules.home),
+            views,
+            gate,
             blend,
             [self._scoring[name] for name in blend.names],
             sources,
-            min(max(self.recipe.answering.n_candidates, ask.k), len(self.catalogue)),
+            min(max(self.recipe.answering.n_candidates, k), len(self.catalogue)),
             self.generation.raw,
         )
 
@@ -287,7 +310,7 @@ class Answers:
             ruling, allowed = self._policy.ruling(asked), rules.allowed & inside
             if ruling.barred is not None:
                 allowed &= ~ruling.barred
-            return ranking.alone(asked, ruling.views, allowed, rows, k)
+            return ranking.alone(asked, self._views(ruling, ranking.gate), allowed, rows, k)
 
         tops, options = self.catalogue.top_codes, self.recipe.interests
         return OwnLists.of(interests, ranking.query, k, alone, tops, options)

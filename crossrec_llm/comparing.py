@@ -157,6 +157,7 @@ def counterfactual(
     """
     if "user_id" not in answer.query or answer.query["kind"] != "user":
         raise QueryError("only an answer of for_user can be asked without a part of the history")
+    without = [without] if isinstance(without, str) else without
     items = tuple(recommender.item(item_id) for item_id in dict.fromkeys(without))
     never = [*answer.query.get("without", ()), *(item.item_id for item in items)]
     after = ask_again(recommender, {**answer.query, "without": never})

@@ -44,6 +44,7 @@ def strike(recommender: Recommender, user_id: str, item_ids: Sequence[str]) -> P
     UnknownItem, QueryError : an item that is not in the catalogue, or not in this history.
     UnknownUser, IndexLocked, StoreUnavailable : it cannot be written down.
     """
+    item_ids = [item_ids] if isinstance(item_ids, str) else item_ids
     profile = recommender.profile(user_id)
     there = {entry.item.item_id for entry in (*profile.history, *profile.disliked)}
     struck = {item.item_id for item in profile.struck}

@@ -15,7 +15,7 @@ from crossrec_llm.profiles import Correction
 from crossrec_llm.records import AudienceMember, Query
 from crossrec_llm.signals import Text
 from crossrec_llm.store import Ledger, Search
-from crossrec_llm.tables import OUTSIDE
+from crossrec_llm.tables import OUTSIDE, near_matches
 
 
 class People:
@@ -53,11 +53,14 @@ class People:
             had been recorded.
         UnknownItem, QueryError : what is to be left out is not in the history.
         """
+        if self.walls.paths and not self.ledger.has_user(user_id):
+            raise self._unknown(user_id)
         recorded = self.ledger.events_of(user_id)
         events = self.walls.visible(recorded, side)
         if side == OUTSIDE and len(recorded) and not len(events):
-            raise self.ledger.unknown(user_id)
-        corrections = [c for c in self.ledger.corrections_of(user_id) if self._lies(c, side)]
+            raise self._unknown(user_id)
+        made = (self._on(one, side) for one in self.ledger.corrections_of(user_id))
+        corrections = [one for one in made if one.sentence or one.items]
         known = Known.of(events, corrections, self.catalogue, self.generation.histories)
         if not without:
             return known
@@ -116,10 +119,17 @@ class People:
                 members.append(AudienceMember(len(members) + 1, user_id, score, because))
         return members
 
-    def _lies(self, correction: Correction, side: int) -> bool:
-        """Whether a correction is about what lies on a side of the walls; a sentence always is."""
-        rows = self.catalogue.rows(list(correction.items))
-        return bool(correction.sentence) or bool((self.walls.behind[rows[rows >= 0]] == side).any())
+    def _unknown(self, user_id: str) -> UnknownUser:
+        """Names near ids, of those only whom something is known of outside the walls."""
+        return UnknownUser(user_id, near_matches(user_id, self.generation.users.ids))
+
+    def _on(self, correction: Correction, side: int) -> Correction:
+        """What of a correction is about one side of the walls; a sentence lies on all of them."""
+        if not self.walls.paths or not correction.items:
+            return correction
+        there = np.append(self.walls.behind, OUTSIDE)[self.catalogue.rows(list(correction.items))]
+        items = zip(correction.items, there.tolist(), strict=True)
+        return replace(correction, items=tuple(item_id for item_id, at in items if at == side))
 
     def _taken(self, user_id: str) -> Query:
         """The history that counts of a person; empty of who has left since the build."""

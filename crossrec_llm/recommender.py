@@ -115,6 +115,7 @@ class Recommender:
         """
         asked: dict[str, Any] = {"user_id": str(user_id)}
         if without:
+            without = [without] if isinstance(without, str) else without
             asked["without"] = list(dict.fromkeys(map(str, without)))
             if not filter.include_seen:
                 seen = dict.fromkeys((*filter.exclude, *asked["without"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -220,3 +221,42 @@ def test_nothing_behind_it_is_evaluated(indexes):
     assert ones.system == twos.system
     assert ones.baselines == twos.baselines
     assert ones.data == twos.data
+
+
+def test_a_correction_shows_only_what_lies_on_the_side_that_is_asked(indexes, both, tmp_path):
+    user = "u17"
+    taken = {
+        name: set(one.ledger.events_of(user)["item_id"].to_pylist())
+        for name, one in zip(("with", "without"), both, strict=True)
+    }
+    walled, outside = min(taken["with"] - taken["without"]), min(taken["without"])
+    receipts = []
+    for name, items in (("with", [walled, outside]), ("without", [outside])):
+        index = shutil.copytree(indexes[name == "without"], tmp_path / name)
+        with Ledger.open(index / "records.sqlite", write=True) as ledger:
+            ledger.add_correction(user, items=items)
+        with Recommender.open(index) as recommender:
+            profile = recommender.profile(user)
+            assert [item.item_id for item in profile.struck] == [outside]
+            assert [one.items for one in profile.corrections] == [(outside,)]
+            receipts.append(recommender.for_user(user).receipt.history)
+    assert receipts[0] == receipts[1]
+
+
+def test_nobody_is_suggested_who_did_nothing_outside(tmp_path):
+    walled, events = sorted(BEHIND)[0], shop.interactions()
+    secret = pa.table([["zz-secret"], [walled], [None], [""], [None]], schema=events.schema)
+    build(shop.items(), pa.concat_tables([events, secret]), tmp_path / "index", recipe=RECIPE)
+    with Recommender.open(tmp_path / "index") as recommender:
+        for name in ("zz-secret", "zz-secre"):
+            with pytest.raises(UnknownUser) as error:
+                recommender.for_user(name)
+            assert "'zz-secret'" not in str(error.value).replace(f"no user '{name}'", "")
+
+
+def test_inside_a_wall_nothing_is_new_and_nothing_popular(both):
+    answer = both[0].for_user("u3", filter=Filter(category="Games", new_share=0.5))
+    assert not any(r.cold for r in answer)
+    if not answer.query["home"]:
+        assert any("nothing is known of what is popular" in note for note in answer.notes)
+    assert "are new" in (answer.shortfall or "")

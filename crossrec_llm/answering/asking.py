@@ -86,7 +86,13 @@ def company_of(fitted: FittedSignals, row: int, side: int = OUTSIDE) -> Company:
 
 
 def notes(
-    query: Query, ask: Ask, homes: int, *, read_as: str | None = None, worded: bool = True
+    query: Query,
+    ask: Ask,
+    homes: int,
+    *,
+    read_as: str | None = None,
+    worded: bool = True,
+    walled: bool = False,
 ) -> tuple[str, ...]:
     """Labels of every fallback that this answer took.
 
@@ -94,6 +100,7 @@ def notes(
     ----------
     read_as : the text as it was mended, None as it was typed.
     worded : whether some item has some word of the text.
+    walled : whether the question stands behind a wall.
     """
     notes = []
     if read_as is not None:
@@ -102,6 +109,7 @@ def notes(
         notes.append("no item has any of these words: found by meaning alone")
     if query.kind == "user" and not len(query.history):
         by = "what was pinned, and what is popular" if query.said else "the most popular items"
+        by = "items in no order, as nothing is known of what is popular there" if walled else by
         notes.append(f"no history to go by: these are {by} that pass the filter")
     if not homes and (ask.filter.cross != "any" or ask.cross_share is not None):
         notes.append("the history has no category: crossing was not restricted")

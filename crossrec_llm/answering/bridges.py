@@ -1,14 +1,15 @@
 """Home -> target category: how credible a jump is, and what comes where it is not made.
 
-A person's history says something of another category only where that was seen to be so. In a
-category into which no home category has an open bridge, or where what would be recommended is too
-unlikely to be taken, the history does not choose: the category keeps its places in the list, and
-what is popular there takes them.
+A person's history says something of another category only where that was seen to be so: what they
+took in a home category that has no open bridge into it neither causes nor explains anything there.
+Where no home category has one, or where what would be recommended is too unlikely to be taken, the
+history does not choose: the category keeps its places in the list, and what is popular there takes
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,9 +17,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from annotated_types import Ge, Le
 
+from crossrec_llm.answering.candidates import Views
 from crossrec_llm.answering.jumps import TOP, JumpModel, jump_features
 from crossrec_llm.records import STRICT, Query, Reason
-from crossrec_llm.signals import Scorer, Source
+from crossrec_llm.signals import Disliked, Scorer, Source
 from crossrec_llm.tables import Catalogue
 
 Basis = Literal["behaviour", "meaning", "none"]
@@ -27,6 +29,7 @@ texts of what people took in both lie to each other; or nothing, as too few were
 
 _POPULARITY = "popularity"
 _NAMED = 3
+_NEAR_A_DISLIKE = -0.5
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,8 @@ class BridgesOptions:
     """Into which categories a person's history may lead that are not its own.
 
     gate : whether jumps are held back at all.
-    threshold : least probability of a jump: the expected share of its ten best items that are
-        taken. At 0.01 the jumps that are left out of Amazon's groceries and kitchenware would
-        have found less than what is popular.
+    threshold : least probability of a jump, where a list is asked across (`cross` "only"): the
+        expected share of its ten best items that are taken.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -122,6 +124,9 @@ class Gate:
     people : (n_items,) int64, how many took each item.
     vectors : (n_items, dim) float32 unit rows in the space.
     home : sorted codes of the home categories.
+    denied : pairs of top categories that a policy lets nothing cross between.
+    across : whether the list is asked across, by the blend that jumps were fitted with.
+    said : (m,) int64 rows near to what the person said outright, which may lead anywhere.
     """
 
     def __init__(
@@ -134,15 +139,19 @@ class Gate:
         vectors: np.ndarray,
         query: Query,
         home: np.ndarray,
+        *,
+        denied: Container[tuple[str, str]],
+        across: bool,
+        said: np.ndarray,
     ) -> None:
         self.bridges, self.options, self.catalogue = bridges, options, catalogue
         self.signals, self.vectors, self._people = signals, vectors, people
         self.query, self.home = query, home
         self.closed = np.zeros(len(catalogue), bool)
         self._why: dict[int, str] = {}
-        # What a person said outright may lead anywhere.
-        personal = query.kind == "user" and len(home) > 0 and not query.said
-        self._asked = personal and options.gate
+        self._said, self._denied = said, denied
+        self._asked = query.kind == "user" and len(home) > 0 and options.gate
+        self._weighs = self._asked and across and options.threshold > 0
         if self._asked:
             self._shut(dict(self._without_bridge()))
 
@@ -151,8 +160,26 @@ class Gate:
         if not self.bridges.pairs:
             return
         for code in self._outside:
-            if not any(self.bridges.of(names[h], names[code]).open for h in self.home):
+            if not any(self._open(names[h], names[code]) for h in self.home):
                 yield code, f"no credible bridge from {_some([names[h] for h in self.home])}"
+
+    def _open(self, home: str, target: str) -> bool:
+        return self.bridges.of(home, target).open and (home, target) not in self._denied
+
+    def leads(self, homes: Sequence[str], targets: Sequence[str]) -> np.ndarray:
+        """(m, n) bool: which top categories of a history may cause what lies in which others.
+
+        "" is no category. What is closed as a whole is left alone here.
+        """
+        may = np.ones((len(homes), len(targets)), bool)
+        if not self._asked:
+            return may
+        names = self.catalogue.top_names
+        jumped = {names[code] for code in self._outside if code not in self._why}
+        for j, target in enumerate(targets):
+            if target in jumped:
+                may[:, j] = [home == "" or self.bridges.of(home, target).open for home in homes]
+        return may
 
     @property
     def _outside(self) -> list[int]:
@@ -162,23 +189,27 @@ class Gate:
     def _shut(self, why: Mapping[int, str]) -> None:
         self._why |= why
         self.closed = np.isin(self.catalogue.top_codes, list(self._why))
+        self.closed[self._said] = False
 
-    def probabilities(self, rows: np.ndarray) -> np.ndarray:
-        """(n,) of each item of one jump, `rows` best first; NaN where that was not fitted."""
+    def probabilities(self, query: Query, rows: np.ndarray) -> np.ndarray:
+        """(n,) of each item of one jump, `rows` best first; NaN where that was not fitted.
+
+        `query` has the part of the history that may lead there.
+        """
         model = self.bridges.jumps
         if not model.weights or any(name not in self.signals for name in model.signals):
             return np.full(len(rows), np.nan)
         inside = np.flatnonzero(self.catalogue.top_codes == self.catalogue.top_codes[rows[0]])
         evidence = [self.signals[name] for name in model.signals]
         return model.probabilities(
-            jump_features(self.query, rows, evidence, self.vectors, self._people, inside)
+            jump_features(query, rows, evidence, self.vectors, self._people, inside)
         )
 
-    def shuts(self, rows: np.ndarray, totals: np.ndarray) -> bool:
+    def shuts(self, views: Views, rows: np.ndarray, totals: np.ndarray) -> bool:
         """Close what is too unlikely by (n,) `totals` of the pool `rows`; whether that was any."""
-        if not self._asked or not self.options.threshold:
+        if not self._weighs:
             return False
-        self._asked = False
+        self._weighs = False
         tops = self.catalogue.top_codes[rows]
         best = np.argsort(-totals, kind="stable")
         unlikely = {}
@@ -186,7 +217,7 @@ class Gate:
             jump = rows[best[tops[best] == code][:TOP]]
             if code in self._why or not len(jump):
                 continue
-            expected = float(self.probabilities(jump).mean())
+            expected = float(self.probabilities(views.query_of(int(jump[0])), jump).mean())
             if expected < self.options.threshold:
                 unlikely[code] = (
                     f"{100 * expected:.2g} of 100 items found by the history would be taken, fewer "
@@ -206,17 +237,20 @@ class Gate:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(n, s) parts and (n,) totals, those of each closed category shared out anew.
 
-        The most popular get the highest totals: so a category keeps its places, and what is
-        popular there takes them. Of such rows nothing is left of the parts.
+        The most popular get the highest totals, what lies near to a dislike the lowest: so a
+        category keeps its places, and what is popular there takes them. Of such rows nothing is
+        left of the parts.
         """
         closed = np.flatnonzero(self.closed[rows])
         if not len(closed):
             return parts, totals
         parts, out = parts.copy(), totals.copy()
         tops, people = self.catalogue.top_codes[rows[closed]], self._people[rows[closed]]
+        disliked = Disliked(self.vectors).score(self.query, rows[closed]) < _NEAR_A_DISLIKE
         for code in np.unique(tops):
-            here = closed[tops == code]
-            best = here[np.argsort(-people[tops == code], kind="stable")]
+            mine = tops == code
+            here = closed[mine]
+            best = here[np.lexsort((-people[mine], disliked[mine]))]
             out[best] = np.sort(totals[here])[::-1]
         parts[closed] = 0
         return parts, out

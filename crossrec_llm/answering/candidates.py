@@ -189,6 +189,10 @@ class Views:
                 whole[place] = part
         return carried
 
+    def query_of(self, row: int) -> Query:
+        """The question as one item may see it."""
+        return self.queries[0 if self.of_row is None else int(self.of_row[row])]
+
     def sees(self, rows: np.ndarray) -> np.ndarray:
         """(n, h) bool: which items of the question's history each row may see."""
         return self.seen[

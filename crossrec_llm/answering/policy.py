@@ -14,7 +14,7 @@ from crossrec_llm.answering.arranging import Cap
 from crossrec_llm.answering.candidates import Views
 from crossrec_llm.errors import QueryError
 from crossrec_llm.records import STRICT, Query
-from crossrec_llm.tables import Catalogue
+from crossrec_llm.tables import Catalogue, near_matches
 
 ANY = "*"
 _ARROW = "->"
@@ -138,11 +138,24 @@ class Policy:
 
     def between(self, home: str, target: str) -> str:
         """What it says from one top category to another; empty where it holds nothing back."""
+        for name in (home, target):
+            if name not in self.tops:
+                near = near_matches(name, [str(top) for top in self.tops if top])
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise QueryError(f"there is no top category {name!r}{hint}")
         winner = self.winner[np.ix_(self.tops == home, self.tops == target)]
         shares = np.unique(self.shares[winner])
         if len(shares) > 1:
             return "in part"
         return {0.0: "denied", 1.0: ""}.get(float(shares[0]), f"at most {shares[0]:.0%} of a list")
+
+    @cached_property
+    def denied(self) -> frozenset[tuple[str, str]]:
+        """Pairs of top categories with nothing to cross from the one to the other."""
+        tops = [str(top) for top in np.unique(self.tops)]
+        if len(self.entries) == 1 and self.entries[0].share:
+            return frozenset()
+        return frozenset((a, b) for a in tops for b in tops if self.between(a, b) == "denied")
 
     @cached_property
     def shares(self) -> np.ndarray:
@@ -156,12 +169,14 @@ class Ruling:
 
     homes : (m,) kinds of the history and the dislikes, sorted.
     winner : (m, kinds) the entry that counts from each of them to each kind.
+    led : (m, kinds) bool, what of the history leads to which kind (`Gate.leads`); None = all.
     """
 
     policy: Policy
     query: Query
     homes: np.ndarray
     winner: np.ndarray
+    led: np.ndarray | None = None
 
     @cached_property
     def _may(self) -> np.ndarray:
@@ -192,12 +207,15 @@ class Ruling:
     @cached_property
     def views(self) -> Views:
         """The question as each item may see it."""
-        if self._may[:, ~self._barred].all():
+        wanted = self._may if self.led is None else self._may & self.led
+        if wanted[:, ~self._barred].all():
             return Views.of(self.query)
-        sets, view = np.unique(self._may.T, axis=0, return_inverse=True)
+        both = np.concatenate([wanted, self._may]).T
+        sets, view = np.unique(both, axis=0, return_inverse=True)
         history, disliked = self._of(self.query.history), self._of(self.query.disliked)
         of_row = view.reshape(-1)[self.policy.kinds]
-        return Views.cut(self.query, sets[:, history], sets[:, disliked], of_row)
+        away = sets[:, len(self.homes) :]
+        return Views.cut(self.query, sets[:, history], away[:, disliked], of_row)
 
     def caps(self, k: int) -> tuple[Cap, ...]:
         """Of a list of `k`; each entry counts the items that it, of all their pairs, lets in most.

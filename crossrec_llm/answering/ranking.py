@@ -93,7 +93,7 @@ class Ranking:
         size, rows = self.size, np.union1d(rows, own.any)
         while True:
             ranked = self.rank(rows)
-            if self.gate.shuts(rows, ranked.totals):
+            if self.gate.shuts(self.views, rows, ranked.totals):
                 rows = self.views.pool(rules.pools(), self.gate.sources, size, rows)
                 continue
             parts, totals = self.gate.exchange(rows, ranked.parts, ranked.totals)

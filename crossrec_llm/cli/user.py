@@ -26,14 +26,17 @@ def user(
 ) -> None:
     """Recommend for a user."""
     from crossrec_llm.comparing import counterfactual, first_named
+    from crossrec_llm.errors import QueryError
     from crossrec_llm.recommender import Recommender
 
+    if without and narrow.explain:
+        raise QueryError("--without shows two lists side by side, without reasons: drop --explain")
     with Recommender.open(where.index) as recommender:
         answer = recommender.for_user(user_id, **narrow.asking())
         if without:
             changed = counterfactual(recommender, answer, without)
             if output.json:
-                return show.print_json(changed.to_dict())
+                return show.print_json({**changed.to_dict(), "before": answer.to_dict()})
             show.say(show.plain(f"For {user_id}: as it is, then {changed.heading}"))
             show.comparison(changed.comparison)
             return show.notes((*changed.after.notes, changed.after.shortfall), output.quiet)

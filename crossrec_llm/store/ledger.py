@@ -201,14 +201,10 @@ class Ledger:
         """
         rows = self._all(f"{_EVENTS} WHERE users.user_id = ? ORDER BY seq", user_id)
         if not rows and not self.has_user(user_id):
-            raise self.unknown(user_id)
+            users = self._all("SELECT user_id FROM users")
+            raise UnknownUser(user_id, near_matches(user_id, [id for (id,) in users]))
         columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
         return _table(columns or [[] for _ in EVENTS_SCHEMA], EVENTS_SCHEMA)
-
-    def unknown(self, user_id: str) -> UnknownUser:
-        """The error that nothing is recorded of an id; names others that look like it."""
-        users = self._all("SELECT user_id FROM users WHERE user_id != ?", user_id)
-        return UnknownUser(user_id, near_matches(user_id, [id for (id,) in users]))
 
     def has_user(self, user_id: str) -> bool:
         return bool(self._one("SELECT count(*) FROM users WHERE user_id = ?", user_id))

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crossrec_llm.answering import Bridge, Bridges, JumpModel, TunedBlend
+from crossrec_llm.answering import (
+    Bridge,
+    Bridges,
+    BridgesOptions,
+    Gate,
+    JumpModel,
+    TunedBlend,
+    make_query,
+)
 from crossrec_llm.filter import Filter
 from crossrec_llm.generation import Generation
 from crossrec_llm.recipe import Recipe
@@ -146,10 +154,12 @@ def test_a_jump_that_is_too_unlikely_is_not_made(generation):
     signals = ("neighbours",)
     certain = JumpModel(signals, (0.0,) * 9, (1.0,) * 9, (-2.0,) + (0.0,) * 9)
     bridges = Bridges(jumps=certain)
-    filter = Filter(category="B")
+    filter = Filter(category="B", cross="only")
     made = asked(generation, bridges, threshold=0.1).for_history(HISTORY, filter=filter)
     assert made.notes == ()
-    held = asked(generation, bridges, threshold=0.2).for_history(HISTORY, 5, filter=filter)
+    strict = asked(generation, bridges, threshold=0.2)
+    assert strict.for_history(HISTORY, filter=Filter(category="B")).notes == ()
+    held = strict.for_history(HISTORY, 5, filter=filter)
     assert held.ids == popular(generation, 1, 5)
     assert held.notes == (
         "B: 12 of 100 items found by the history would be taken, fewer than 20; "
@@ -164,3 +174,65 @@ def test_a_blend_without_popularity_still_has_it_for_what_is_closed(generation):
     recommender = Recommender(generation.blended_by(TunedBlend(bridges=CLOSED_B)).asked_by(recipe))
     answer = recommender.for_history(HISTORY, 5, filter=Filter(category="B"))
     assert answer.ids == popular(generation, 1, 5)
+
+
+def reached(answer, top):
+    """The history items that reasons of items in a top category name."""
+    return {x.item_id for r in answer if r.category == top for x in r.reasons if x.item_id}
+
+
+def test_only_a_home_with_an_open_bridge_causes_and_explains(generation):
+    bridges = Bridges((bridge("A", "B", opened=False), bridge("C", "B", opened=True)))
+    recommender, filter = asked(generation, bridges), Filter(cross="only")
+    answer = recommender.for_history(["i2", *HISTORY], 10, filter=filter)
+    assert answer.notes == ()
+    assert reached(answer, "B") == {"i2"}
+    alone = recommender.for_history(["i2"], 10, filter=Filter(category="B"))
+    more = recommender.for_history(["i2", *HISTORY], 10, filter=Filter(category="B"))
+    assert alone.ids == more.ids
+
+
+def test_a_home_that_the_policy_denies_opens_nothing(generation):
+    bridges = Bridges((bridge("A", "B", opened=False), bridge("C", "B", opened=True)))
+    document = {"blend": {"tune": False}, "policy": {"deny": ["C -> B"]}}
+    recipe = Recipe.from_dict(document)
+    policed = Recommender(generation.blended_by(TunedBlend(bridges=bridges)).asked_by(recipe))
+    answer = policed.for_history(["i2", *HISTORY], 5, filter=Filter(category="B"))
+    assert answer.query["closed"] == ["B"]
+    assert answer.ids == popular(generation, 1, 5)
+
+
+def test_what_is_near_to_a_dislike_comes_last_in_a_closed_category(generation):
+    recommender = asked(generation, CLOSED_B)
+    row, disliked = recommender.catalogue.row(popular(generation, 1, 1)[0]), 2
+    vectors = np.tile(np.array([1, 0], np.float32), (N_ITEMS, 1))
+    vectors[[row, disliked]] = [0, 1]
+    history = recommender.catalogue.rows(HISTORY)
+    query = make_query("user", history, [1.0] * 3, disliked=[disliked])
+    gate = Gate(
+        CLOSED_B,
+        BridgesOptions(),
+        recommender.catalogue,
+        recommender.signals,
+        generation.signals.popularity.people,
+        vectors,
+        query,
+        np.array([0]),
+        denied=frozenset(),
+        across=True,
+        said=np.empty(0, np.int64),
+    )
+    rows = np.flatnonzero(TOPS == 1)
+    totals = np.arange(len(rows), dtype=np.float32)
+    parts, found = gate.exchange(rows, np.ones((len(rows), 2), np.float32), totals)
+    assert rows[found.argmin()] == row
+    assert not parts.any()
+
+
+def test_what_nobody_took_is_not_called_popular():
+    recipe = Recipe.from_dict({"blend": {"tune": False}})
+    log = [[0, 3, 1], [0, 6, 4], [3, 6, 1]]
+    few = Generation.fit(recipe, CATALOGUE, unit_rows(N_ITEMS, 16, seed=1), events_of(log))
+    answer = asked(few, CLOSED_B).for_history(HISTORY, 3, filter=Filter(only=["i1", "i7"]))
+    kinds = {r.item_id: {x.kind for x in r.reasons} for r in answer}
+    assert kinds == {"i1": {"popular"}, "i7": {"fill"}}

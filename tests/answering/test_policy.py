@@ -226,3 +226,5 @@ def test_what_it_says_from_one_top_category_to_another():
     assert policy.between("Toys", "Alcohol") == "in part"
     assert policy.between("Toys", "Baby") == "at most 20% of a list"
     assert policy.between("Baby", "Toys") == ""
+    with pytest.raises(QueryError, match="did you mean 'Baby'"):
+        policy.between("baby", "Toys")
