@@ -153,7 +153,7 @@ class Answers:
                 ),
                 *self._walls.notes,
                 *said,
-                *gate.notes(found),
+                *gate.notes(found[~np.isin(found, rules.pinned)]),
                 *rules.notes(found),
             ),
         )

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm import __version__
-from crossrec_llm.answering import TunedBlend
+from crossrec_llm.answering import Policy, Standing, TunedBlend
 from crossrec_llm.errors import DataError, StoreError
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.meaning import Encoder, TemplateOptions, Templates, VectorCache
@@ -54,7 +54,8 @@ class BuildReport:
     `unchanged`: the same files, recipe, model and version as the active generation, so nothing
     was done. `seconds` holds the steps in order; `report` is None when nothing was read, because
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
-    `left_out` why some signals could not be, `notes` which walls have nothing behind them.
+    `left_out` why some signals could not be, `notes` which walls, entries of the policy and
+    standing rules the catalogue has nothing for.
     """
 
     index: str
@@ -185,7 +186,7 @@ def build(
         report=tables.report,
         blend=tuned,
         left_out=dict(generation.signals.left_out),
-        notes=generation.walls.notes,
+        notes=_passed_over(generation),
     )
 
 
@@ -326,7 +327,16 @@ def _done_already(
         report=None,
         blend=TunedBlend.load(active.folder / "blend.json"),
         left_out=read_left_out(active.folder / "signals"),
+        notes=_passed_over(Generation.load(active)),
     )
+
+
+def _passed_over(generation: Generation) -> tuple[str, ...]:
+    """Walls, entries of the policy and standing rules that the catalogue has nothing for."""
+    recipe, catalogue = generation.recipe, generation.catalogue
+    policy = Policy.of(recipe.policy, catalogue)
+    standing = Standing.of(recipe.rules, catalogue, generation.signals.popularity.cold)
+    return (*generation.walls.notes, *policy.notes, *standing.notes)
 
 
 def _told(

@@ -245,10 +245,10 @@ def from_document(document: Any, *, source: str = "answer") -> Recommendations:
             shortfall=document["shortfall"],
             notes=tuple(document["notes"]),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             "is not an answer as `crossrec user`, `like` or `similar` print it with --json "
-            f"({type(error).__name__}: {error})",
+            f"({error})",
             source=source,
         ) from error
 

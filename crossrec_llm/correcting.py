@@ -21,6 +21,8 @@ def pin(recommender: Recommender, user_id: str, sentence: str) -> Profile:
     QueryError : an empty or a very long sentence, or one that is pinned already.
     UnknownUser, IndexLocked, StoreUnavailable : it cannot be written down.
     """
+    if not isinstance(sentence, str):
+        raise QueryError(f"a sentence to pin is text, not {sentence!r}")
     sentence = " ".join(sentence.encode("utf-8", "replace").decode().split())
     if not sentence:
         raise QueryError("the sentence to pin is empty")
@@ -82,17 +84,15 @@ def undo(recommender: Recommender, user_id: str, number: int | None = None) -> P
     ------
     QueryError : there is none. UnknownUser, IndexLocked, StoreUnavailable : as for `pin`.
     """
-    profile = recommender.profile(user_id)
-    numbers = [one.number for one in profile.corrections]
-    if not numbers:
-        raise QueryError(f"{profile.user_id!r} has no correction to undo")
-    number = numbers[-1] if number is None else number
-    if number not in numbers:
-        raise QueryError(
-            f"there is no correction {number}; there is {', '.join(map(str, numbers))}"
-        )
+    made = [one.number for one in recommender.ledger.corrections_of(str(user_id))]
     with _writing(recommender) as ledger:
-        ledger.undo(profile.user_id, number)
+        if not ledger.undo(str(user_id), number):
+            there = f"; there is {', '.join(map(str, made))}" if made else ""
+            raise QueryError(
+                f"{user_id!r} has no correction to undo"
+                if number is None
+                else f"there is no correction {number}{there}"
+            )
     return recommender.profile(user_id)
 
 

@@ -98,8 +98,9 @@ class Reason:
 class Contribution:
     """What a signal adds to a score, or takes from it, through one item of the history.
 
-    `item_id` is None for what no single item of the history brought. The signal "order" is what a
-    learned order of the head of the list adds.
+    `item_id` is None for what no single item of the history brought. The signal "order" is what the
+    place adds: by a learned order of the head of the list, or in a closed category, where it is the
+    whole score.
     """
 
     signal: str
@@ -171,7 +172,8 @@ class Recommendation:
 class Receipt:
     """What made an answer: enough to ask it again and to compare two answers.
 
-    `history` is a digest of the person's events at that moment; None where no person was named.
+    `history` is a digest of the person's events and corrections at that moment; None where no
+    person was named.
     """
 
     generation: str

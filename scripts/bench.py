@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
@@ -312,9 +313,8 @@ def bench_crossing(setting: Setting) -> Figures:
         found = crossing.measured(index)
         for least_or_most, most in ((crossing.LEAST, False), (crossing.MOST, True)):
             bars |= {
-                f"{name}, {figure}": Bar(found[figure], bar, most)
+                f"{name}, {figure}": Bar(found.get(figure, math.nan), bar, most)
                 for figure, bar in least_or_most.items()
-                if figure in found
             }
         figures[name] = found
     return bars, figures

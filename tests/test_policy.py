@@ -64,7 +64,7 @@ def test_some_of_the_history_may_bring_it_and_only_that_explains_it(plain):
     assert causes(answer, "Games") == {"Games", "Garden"}
     assert "b-vegetable-garden" in answer.ids[:20]
     (note,) = answer.notes
-    assert note.startswith("policy: nothing crosses from Games to Books (scored without that part")
+    assert note.startswith("policy: nothing crosses from Games to Books (items scored without that")
 
 
 def test_a_text_may_ask_for_anything_but_the_history_does_not_bend_it(plain):

@@ -42,8 +42,14 @@ class PolicyOptions:
     share: dict[str, Annotated[float, Ge(0), Le(1)]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        problems = []
         for text, _ in self.entries():
-            ends(text)
+            try:
+                ends(text)
+            except QueryError as error:
+                problems.append(str(error))
+        if problems:
+            raise QueryError("; ".join(problems))
 
     def entries(self) -> Iterator[tuple[str, float]]:
         """(entry, the share of a list that it may bring): 1 is all that fits, 0 nothing."""
@@ -150,6 +156,14 @@ class Policy:
         return {0.0: "denied", 1.0: ""}.get(float(shares[0]), f"at most {shares[0]:.0%} of a list")
 
     @cached_property
+    def from_nowhere(self) -> np.ndarray:
+        """(kinds,) bool: what entries about it in particular deny to all other top categories."""
+        denying = [not entry.share and not entry.target.all() for entry in self.entries]
+        crossing = (self.winner >= 0) & (self.tops != "")[:, None]
+        denied = np.array([*denying, False])[self.winner]
+        return np.asarray(crossing.any(axis=0) & (denied | ~crossing).all(axis=0))
+
+    @cached_property
     def denied(self) -> frozenset[tuple[str, str]]:
         """Pairs of top categories with nothing to cross from the one to the other."""
         tops = [str(top) for top in np.unique(self.tops)]
@@ -194,10 +208,16 @@ class Ruling:
 
     @cached_property
     def _barred(self) -> np.ndarray:
-        """(kinds,) bool: what nothing in the history may bring."""
-        if self._bends:
+        """(kinds,) bool: what nothing in the history may bring.
+
+        What has no category crosses nowhere, and so brings nothing across. To who has no home
+        category comes all but what entries deny to every one.
+        """
+        if self.query.kind == "like":
             return np.zeros(self._may.shape[1], bool)
-        return ~self._may[self._of(self.query.history)].any(axis=0)
+        home = self._of(self.query.history)
+        home = home[self.policy.tops[self.homes[home]] != ""]
+        return ~self._may[home].any(axis=0) if len(home) else self.policy.from_nowhere
 
     @property
     def barred(self) -> np.ndarray | None:
@@ -247,7 +267,11 @@ class Ruling:
         allowed : (n_items,) bool, before the policy.
         """
         yield from self.policy.notes
-        if self._may.all():
+        if not len(self.query.history) and (
+            out := int((allowed & self._barred[self.policy.kinds]).sum())
+        ):
+            yield f"policy: nothing crosses that it does not allow (items left out: {out:,})"
+        if self._may.all() or not len(self.query.history):
             return
         there = np.bincount(self.policy.kinds[allowed], minlength=len(self._barred))
         for number in np.unique(self.winner[~self._may]):
@@ -260,7 +284,7 @@ class Ruling:
                 home, target = ("any category" if e == ANY else e for e in ends(text))
                 what = f"nothing crosses from {home} to {target}"
             said = [f"items left out: {left_out:,}"] if left_out else []
-            said += [f"scored without that part of the history: {others:,}"] if others else []
+            said += [f"items scored without that history: {others:,}"] if others else []
             if said:
                 yield f"policy: {what} ({'; '.join(said)})"
 

@@ -259,8 +259,8 @@ def bridges(
 
     if not fitted.pairs:
         say(
-            "no bridges were fitted: everything is open. They need a blend that is fitted "
-            "(`crossrec tune`), and 200 people or so who were seen in several categories"
+            "no bridges were fitted: everything is open. They need people enough for a blend to be "
+            "fitted (200 or so), and 50 who were seen in two categories"
         )
         return
     table = Table(box=None, pad_edge=False)

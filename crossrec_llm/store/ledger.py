@@ -258,10 +258,18 @@ class Ledger:
         assert number is not None
         return Correction(number, sentence, tuple(items), values[3])
 
-    def undo(self, user_id: str, number: int) -> None:
-        """Take a correction of a user back; nothing of it stays. Raises as `add_correction`."""
+    def undo(self, user_id: str, number: int | None = None) -> bool:
+        """Take a correction of a user back, by default the last; nothing of it stays.
+
+        False where there is none (any more). Raises as `add_correction`.
+        """
+        which = "= (SELECT max(number) FROM corrections WHERE user_id = ?1)"
+        values: tuple[Any, ...] = (user_id,)
+        if number is not None:
+            which, values = "= ?2", (user_id, number)
+        statement = f"DELETE FROM corrections WHERE user_id = ?1 AND number {which}"
         with _translated(self.path), self._transaction() as execute:
-            execute("DELETE FROM corrections WHERE user_id = ? AND number = ?", (user_id, number))
+            return execute(statement, values).rowcount > 0
 
     @property
     def _has_corrections(self) -> bool:

@@ -49,8 +49,6 @@ def fit_bridges(
     held : people of whom everything in one top category is hidden.
     histories : of all people, with nothing hidden.
     """
-    if len(held) < LEAST_PEOPLE:
-        return Bridges()
     catalogue = recommender.catalogue
     tops, names = catalogue.top_codes, catalogue.top_names
     lister = Lister(recommender)
@@ -96,7 +94,7 @@ def fit_bridges(
     )
     untested = bool(opened) or not tested
     model = JumpModel()
-    if jumps:
+    if len(jumps) >= LEAST_PEOPLE:
         model = fit_jumps(np.concatenate(jumps), np.concatenate(hits), np.concatenate(owner), seed)
     return Bridges(pairs, untested, replace(model, signals=lister.evidence))
 

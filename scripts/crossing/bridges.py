@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,9 @@ def measure(index: Path, n: int, seed: int) -> dict[str, float]:
     figures["open pairs"] = sum(pair.open for pair in pairs)
     apart = shuffled(catalogue, events, seed)
     chance = fit_blend(recipe, catalogue, raw, apart, options=ONLY_CROSSING).bridges
-    figures["shuffled: pairs"] = len(chance.pairs)
-    figures["shuffled: open pairs"] = sum(pair.open for pair in chance.pairs)
+    figures["shuffled: pairs that were judged"] = len(chance.pairs)
+    names = [name for name in catalogue.top_names if name]
+    figures["shuffled: open pairs"] = sum(chance.of(*pair).open for pair in permutations(names, 2))
     return {name: float(value) for name, value in figures.items()}
 
 

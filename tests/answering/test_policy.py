@@ -101,9 +101,9 @@ def test_what_the_catalogue_does_not_have_is_passed_over_with_a_note():
 def test_notes_say_what_was_kept_apart():
     found = ruling([BABY, TOYS], deny=["Baby -> Alcohol", "* -> Alcohol > Wine", "Toys -> Baby"])
     assert list(found.notes(np.ones(N, bool))) == [
-        "policy: nothing crosses from Baby to Alcohol (scored without that part of the history: 1)",
+        "policy: nothing crosses from Baby to Alcohol (items scored without that history: 1)",
         "policy: nothing crosses from any category to Alcohol > Wine (items left out: 1)",
-        "policy: nothing crosses from Toys to Baby (scored without that part of the history: 2)",
+        "policy: nothing crosses from Toys to Baby (items scored without that history: 2)",
     ]
     only_toys = np.zeros(N, bool)
     only_toys[TOYS] = True
@@ -130,7 +130,12 @@ def test_each_item_is_scored_as_if_the_rest_had_not_happened(history, disliked, 
     mask = np.zeros(N, bool) if found.barred is None else found.barred
     for row in everything:
         may = [_may(options, PATHS[h], PATHS[row]) for h in query.history]
-        assert mask[row] == (len(may) > 0 and not any(may))
+        homes = [ok for h, ok in zip(query.history, may, strict=True) if PATHS[h]]
+        if homes:
+            assert mask[row] == (not any(homes))
+        elif mask[row]:
+            others = [path for path in PATHS if path and path[:1] != PATHS[row][:1]]
+            assert not any(_may(options, path, PATHS[row]) for path in others)
         if mask[row]:
             continue
         left = [h for h, ok in zip(query.history, may, strict=True) if ok]
@@ -228,3 +233,20 @@ def test_what_it_says_from_one_top_category_to_another():
     assert policy.between("Baby", "Toys") == ""
     with pytest.raises(QueryError, match="did you mean 'Baby'"):
         policy.between("baby", "Toys")
+
+
+@pytest.mark.parametrize("history", [[], [NONE]])
+def test_who_has_no_home_category_gets_all_but_what_is_denied_to_every_one(history):
+    assert barred(*history) == []
+    assert barred(*history, deny=["Baby -> Alcohol"]) == []
+    assert barred(*history, deny=["* -> Alcohol"]) == [ALCOHOL, ALCOHOL_WINE]
+
+
+def test_what_has_no_category_opens_nothing_to_a_home_category():
+    assert TOYS in barred(BABY, NONE, default="deny")
+    assert barred(BABY, NONE, default="deny") == barred(BABY, default="deny")
+
+
+def test_all_entries_of_another_shape_are_named_at_once():
+    with pytest.raises(QueryError, match=r"(?s)'A to B'.*'-> C'"):
+        PolicyOptions(deny=("A to B", "-> C"))
