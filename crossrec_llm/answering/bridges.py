@@ -56,7 +56,8 @@ class Bridge:
         nearer to the person's own at home than other people's do (Somers' D).
     low, high : its 95 % interval.
     evidence : people: whose items in the target were hidden, or who were seen in both.
-    open : whether it is more than chance, at 1 % over all pairs together; without a test, whether
+    open : whether it is more than chance: of the open ones at most 5 % are expected to be by
+        chance; without a test, whether
         any bridge is, or none could be tested.
     """
 

@@ -19,7 +19,7 @@ from crossrec_llm.training.jumps import fit_jumps
 
 LEAST_PEOPLE = 50
 """To judge a pair by their lists, or by the texts of what they took; and to judge any."""
-SIGNIFICANCE = 0.01
+BY_CHANCE = 0.05
 
 _LISTED = 100
 _HOMES = 3
@@ -78,7 +78,7 @@ def fit_bridges(
         people = seen.in_both(*pair)
         if pair not in tested and len(people) >= LEAST_PEOPLE:
             tested[pair] = seen.by_meaning(*pair, people[:_MOST_PEOPLE])
-    opened = _holm({pair: one.p for pair, one in tested.items()}, SIGNIFICANCE)
+    opened = _more_than_chance({pair: one.p for pair, one in tested.items()}, BY_CHANCE)
     pairs = tuple(
         Bridge(
             names[home],
@@ -249,11 +249,12 @@ class _Seen:
         return _Tested.of(ranks, 0.5, "meaning")
 
 
-def _holm(p_values: dict[tuple[int, int], float], level: float) -> set[tuple[int, int]]:
-    """The pairs that are more than chance, with `level` the chance that any is not (Holm 1979)."""
-    found: set[tuple[int, int]] = set()
-    for at, (pair, p) in enumerate(sorted(p_values.items(), key=lambda entry: entry[1])):
-        if p > level / (len(p_values) - at):
-            break
-        found.add(pair)
-    return found
+def _more_than_chance(p_values: dict[tuple[int, int], float], share: float) -> set[tuple[int, int]]:
+    """As many pairs as can be, with at most `share` of them expected to be there by chance.
+
+    Where no pair is more than chance, none is found but in `share` of all logs (Benjamini and
+    Hochberg 1995).
+    """
+    by_p = sorted(p_values.items(), key=lambda entry: entry[1])
+    passed = [n for n, (_, p) in enumerate(by_p, 1) if p <= share * n / len(by_p)]
+    return {pair for pair, _ in by_p[: max(passed, default=0)]}

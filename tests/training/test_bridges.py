@@ -11,7 +11,7 @@ from crossrec_llm.answering import Bridges, TunedBlend
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.tables import Histories, HistoryOptions
 from crossrec_llm.training import TuneOptions, bridges, calibration, fit_blend
-from crossrec_llm.training.bridges import _holm, _Seen, _Tested
+from crossrec_llm.training.bridges import _more_than_chance, _Seen, _Tested
 from crossrec_llm.training.jumps import LEAST_HITS, fit_jumps
 from tests.small import events_of, plain_catalogue, unit_rows
 
@@ -137,11 +137,12 @@ def test_pairs_with_few_lists_are_judged_by_meaning(monkeypatch):
     assert {pair.basis for pair in found.pairs} == {"meaning"}
 
 
-def test_holm_by_hand():
-    # 0.001 <= 0.01 / 3, 0.004 <= 0.01 / 2, 0.02 > 0.01.
-    assert _holm({(0, 1): 0.02, (0, 2): 0.001, (1, 2): 0.004}, 0.01) == {(0, 2), (1, 2)}
-    # 0.006 > 0.01 / 2: what comes after it is not looked at.
-    assert _holm({(0, 1): 0.006, (0, 2): 0.007}, 0.01) == set()
+def test_more_than_chance_by_hand():
+    pairs = {(0, 1): 0.04, (0, 2): 0.001, (1, 2): 0.03}
+    assert _more_than_chance(pairs, 0.05) == {(0, 1), (0, 2), (1, 2)}
+    assert _more_than_chance({**pairs, (0, 1): 0.06}, 0.05) == {(0, 2), (1, 2)}
+    assert _more_than_chance({(0, 1): 0.03, (0, 2): 0.06}, 0.05) == set()
+    assert _more_than_chance({}, 0.05) == set()
 
 
 def test_a_regression_finds_the_probabilities_that_made_the_data():
