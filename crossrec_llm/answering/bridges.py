@@ -57,8 +57,7 @@ class Bridge:
     low, high : its 95 % interval.
     evidence : people: whose items in the target were hidden, or who were seen in both.
     open : whether it is more than chance: of the open ones at most 5 % are expected to be by
-        chance; without a test, whether
-        any bridge is, or none could be tested.
+        chance; without a test, whether any bridge is open, or none could be tested.
     """
 
     home: str
