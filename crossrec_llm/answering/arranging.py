@@ -145,11 +145,11 @@ def arrange(
     Each place goes to the best of (1 - d) relevance - d mean cosine to what is chosen: greedy
     max-sum diversification (Borodin et al. 2012), which keeps more accuracy at the same distance
     between the items than maximal marginal relevance, whose cosine is the largest one (measured by
-    `scripts/bench crossing`). Relevance is exp((score - best) / standard deviation over the pool):
-    the far end of a pool, where no score tells much, does not count as relevant. Without diversity
-    it is the score. Boosts add to the score scaled to 0..1 over the pool. With calibration of
-    strength c the best of (1 - c) of that - c KL(p, q) is taken, q with the item in the list
-    (Steck 2018, eq. 6 and 7). Ties go to the first.
+    `scripts/bench crossing`). Relevance is 1 / log2(place + 1) by the place in the pool, from 1 on:
+    what a place counts in ndcg, and so the same trade in every pool, however its scores lie.
+    Without diversity it is the score. Boosts add to the score scaled to 0..1 over the pool. With
+    calibration of strength c the best of (1 - c) of that - c KL(p, q) is taken, q with the item in
+    the list (Steck 2018, eq. 6 and 7). Ties go to the first.
 
     A rule is said to have brought an item in where, without it, another item would have come.
 
@@ -383,8 +383,8 @@ class _Pass:
             scaled = scaled + demands.boost
         if not self.diversity:
             return scaled
-        spread = float(scores.std()) / span if span > 0 else 1.0
-        return np.exp((scaled - scaled.max(initial=-np.inf)) / spread)
+        places = np.argsort(np.argsort(-scaled, kind="stable"), kind="stable")
+        return 1 / np.log2(places + 2)
 
     def _value(self) -> np.ndarray:
         d = self.diversity
