@@ -7,7 +7,6 @@ import difflib
 import hashlib
 import json
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
@@ -26,7 +25,7 @@ from crossrec_llm.answering import (
 from crossrec_llm.errors import RecipeError
 from crossrec_llm.meaning import EncoderOptions, SpaceOptions, TemplateOptions
 from crossrec_llm.records import STRICT
-from crossrec_llm.resources import default_folder
+from crossrec_llm.resources import default_folder, read_toml
 from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
 from crossrec_llm.store import StoreOptions
 from crossrec_llm.tables import HistoryOptions, TablesOptions
@@ -65,15 +64,7 @@ class Recipe:
             sentences of its language are.
         """
         path = _find(name_or_path)
-        try:
-            text = path.read_text("utf-8")
-            raw = tomllib.loads(text)
-        except OSError as error:
-            raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from error
-        except UnicodeDecodeError as error:
-            raise RecipeError(str(path), ["is not UTF-8 text"]) from error
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(str(path), [f"is not TOML: {error}"]) from error
+        text, raw = read_toml(path)
         _resolve_paths(raw, path.parent)
         recipe = cls.from_dict(raw, source=str(path), text=text)
         Wording.load(recipe.answering.language)

@@ -199,10 +199,10 @@ class Gate:
         model = self.bridges.jumps
         if not model.weights or any(name not in self.signals for name in model.signals):
             return np.full(len(rows), np.nan)
-        inside = np.flatnonzero(self.catalogue.top_codes == self.catalogue.top_codes[rows[0]])
+        tops = self.catalogue.top_codes
         evidence = [self.signals[name] for name in model.signals]
         return model.probabilities(
-            jump_features(query, rows, evidence, self.vectors, self._people, inside)
+            jump_features(query, rows, evidence, self.vectors, self._people, tops)
         )
 
     def shuts(self, views: Views, rows: np.ndarray, totals: np.ndarray) -> bool:

@@ -48,7 +48,7 @@ def jump_features(
     signals: Sequence[Signal],
     vectors: np.ndarray,
     people: np.ndarray,
-    inside: np.ndarray,
+    tops: np.ndarray,
 ) -> np.ndarray:
     """(n, 7 + 2 s) float64, what is seen of each item of one jump, best item first.
 
@@ -61,15 +61,16 @@ def jump_features(
     rows : (n,) int64, at most TOP, best first.
     signals : s of them.
     vectors, people : (n_items, dim) float32 unit rows in the space; (n_items,) int64, who took it.
-    inside : (m,) int64, all rows of the category.
+    tops : (n_items,) codes of the top categories.
     """
+    inside = tops == tops[rows[0]]
     taken, all_taken = people[rows], people[inside].sum()
     near = (vectors[rows] @ vectors[query.history[-50:]].T).max(axis=1)
     columns = [
         np.log(np.arange(1, len(rows) + 1)),
         np.log1p(taken),
         np.log((taken + 1) / (all_taken + 1)),
-        np.full(len(rows), np.log(len(inside))),
+        np.full(len(rows), np.log(inside.sum())),
         np.full(len(rows), np.log(len(query.history))),
         near,
         np.full(len(rows), near.mean()),

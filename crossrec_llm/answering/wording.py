@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import string
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from crossrec_llm.errors import RecipeError
 from crossrec_llm.records import Item
-from crossrec_llm.resources import default_folder
+from crossrec_llm.resources import default_folder, read_toml
 
 _ITEM = {"item": {"title"}}
 _ALONE: dict[str, set[str]] = {"alone": set()}
@@ -64,14 +63,7 @@ class Wording:
             has other fields than it should.
         """
         path = _find(language)
-        try:
-            raw = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from error
-        except UnicodeDecodeError as error:
-            raise RecipeError(str(path), ["is not UTF-8 text"]) from error
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(str(path), [f"is not TOML: {error}"]) from error
+        _, raw = read_toml(path)
         if problems := _problems(raw):
             raise RecipeError(str(path), problems)
         return cls(raw, raw["crossing"])

@@ -135,8 +135,7 @@ class Lister:
         tops, generation = self.recommender.catalogue.top_codes, self.recommender.generation
         evidence = [self.recommender.signals[name] for name in self.evidence]
         people = generation.signals.popularity.people
-        inside = np.flatnonzero(tops == tops[rows[0]])
-        return jump_features(query, rows, evidence, generation.vectors, people, inside)
+        return jump_features(query, rows, evidence, generation.vectors, people, tops)
 
 
 @dataclass(frozen=True, eq=False)
