@@ -18,10 +18,17 @@ TESTS: tuple[str, ...] = tuple(
     found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")
 )
 
-LEAST: dict[str, float] = {}
-MOST: dict[str, float] = {}
+LEAST: dict[str, float] = {
+    "share of the sites passed": 1,
+}
+MOST: dict[str, float] = {
+    "points with something lost, wrong or stuck": 0,
+    "seconds until it answers again, worst": 5,
+}
 # Only the long form has to be as long as this.
-LONG: dict[str, float] = {}
+LONG: dict[str, float] = {
+    "points": 1_000,
+}
 
 
 def run(name: str, *, short: bool, seed: int, index: Path | None = None) -> dict[str, float]:

@@ -1,0 +1,155 @@
+"""What is done to a tiny index while it is killed or its disk fails, and what must hold then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from durability import _driver, _shop
+from durability._driver import Fault, Outcome, Say
+
+from crossrec_llm.store import Index
+
+
+@dataclass(frozen=True)
+class State:
+    """What an index holds and what it answers, each as a hash."""
+
+    truth: str
+    answers: str
+
+    @classmethod
+    def of(cls, index: Path) -> State:
+        with Index.open(index) as opened:
+            ledger = opened.ledger
+            events = sorted(map(str, ledger.events().to_pylist()))
+            items = sorted(map(str, ledger.items().to_pylist()))
+            users = sorted({event["user_id"] for event in ledger.events().to_pylist()})
+            said = [str((c.sentence, c.items)) for u in users for c in ledger.corrections_of(u)]
+        return cls(_hash(json.dumps([items, events, said])), _hash(_shop.answers(index)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """Commands in order; each is acknowledged when it ends with 0."""
+
+    name: str
+    commands: Sequence[Sequence[str]]
+
+    def body(self, index: Path, *, after: int = 0) -> Callable[[Say], None]:
+        """Runs the commands from the `after`-th on."""
+
+        def run(say: Say) -> None:
+            for words in self.commands[after:]:
+                _driver.command(*words, "--index", index, "--quiet")
+                say("done")
+
+        return run
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An undisturbed run: the state at first and after each command, and how much there is to hit."""
+
+    states: tuple[State, ...]
+    calls: int
+    seconds: float
+
+
+class Bench:
+    """A folder with the input files and a built index, of which every trial gets a copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.base = folder, folder / "base"
+        self._trial = folder / "trial"
+        made = _driver.run(lambda _: self._make())
+        if made.code:
+            raise RuntimeError(f"the index to break could not be built: {made.error}")
+        self.steps = self._steps()
+        self.references = {step.name: self._reference(step) for step in self.steps}
+
+    def copy(self) -> Path:
+        shutil.rmtree(self._trial, ignore_errors=True)
+        return shutil.copytree(self.base, self._trial)
+
+    def file(self, name: str) -> str:
+        return str(self.folder / f"{name}.parquet")
+
+    def _make(self) -> None:
+        recipe = _shop.RECIPE
+        (self.folder / "recipe.toml").write_text(_shop.RECIPE_TOML)
+        for edition in "abc":
+            pq.write_table(_shop.items(edition=edition), self.file(f"items-{edition}"))
+        pq.write_table(_shop.events(), self.file("events"))
+        from crossrec_llm import build
+
+        for edition in "ab":
+            build(self.file(f"items-{edition}"), self.file("events"), self.base, recipe=recipe)
+
+    def _steps(self) -> tuple[Step, ...]:
+        recipe = ("--recipe", str(self.folder / "recipe.toml"))
+        files = ("--items", self.file("items-c"), "--interactions", self.file("events"))
+        pins = [("profile", "u1", "--pin", f"blue {noun}") for noun in ("tea", "lamp", "rope")]
+        return (Step("build", [("build", *files, *recipe)]), Step("correct", pins))
+
+    def _reference(self, step: Step) -> Reference:
+        index = self.copy()
+        started = time.perf_counter()
+        whole = _driver.run(step.body(index), Fault(index))
+        seconds = time.perf_counter() - started
+        if whole.code:
+            raise RuntimeError(f"{step.name} fails undisturbed: {whole.error}")
+        index, states = self.copy(), [self._state(self.base)]
+        for number in range(len(step.commands)):
+            only = Step(step.name, [step.commands[number]])
+            _driver.run(only.body(index))
+            states.append(self._state(index))
+        return Reference(tuple(states), whole.calls, seconds)
+
+    @staticmethod
+    def _state(index: Path) -> State:
+        asked = _driver.run(lambda say: say(json.dumps(vars(State.of(index)))))
+        if asked.code:
+            raise RuntimeError(asked.error)
+        return State(**json.loads(asked.said[-1]))
+
+    def problems(self, step: Step, index: Path, outcome: Outcome) -> tuple[list[str], float]:
+        """What does not hold after a disturbed run, and the seconds until the first answers.
+
+        With k commands acknowledged, what is held and what is answered must each be as after k or
+        k + 1 of them; and the remaining commands, undisturbed, must end as if nothing had been.
+        """
+        states, k = self.references[step.name].states, len(outcome.said)
+        allowed = states[k : k + 2]
+        started = time.perf_counter()
+        try:
+            now = self._state(index)
+        except RuntimeError as error:
+            return [f"it does not open: {_last_line(str(error))}"], 0.0
+        seconds = time.perf_counter() - started
+        found = []
+        if now.truth not in {state.truth for state in allowed}:
+            found.append("what was acknowledged is not what is held")
+        if now.answers not in {state.answers for state in allowed}:
+            found.append("it answers neither as before nor as after")
+        done = k + (now == allowed[-1] and now != allowed[0])
+        again = _driver.run(step.body(index, after=done))
+        if again.code:
+            found.append(f"the next run ends with {again.code}: {_last_line(again.error)}")
+        elif self._state(index) != states[-1]:
+            found.append("the next run does not end as an undisturbed one")
+        return found, seconds
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1][:300]
