@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from durability import _driver, _shop
-from durability._driver import Fault, Outcome, Say
 
 from crossrec_llm.store import Index
+from durability import _driver, _shop
+from durability._driver import Fault, Outcome, Say
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Reference:
-    """An undisturbed run: the state at first and after each command, and how much there is to hit."""
+    """An undisturbed run: the state at first and after each command, and what there is to hit."""
 
     states: tuple[State, ...]
     calls: int
