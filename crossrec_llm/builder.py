@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from crossrec_llm import __version__
 from crossrec_llm.answering import Policy, Standing, TunedBlend
-from crossrec_llm.errors import DataError, StoreError
+from crossrec_llm.errors import DataError, IndexDamaged, StoreError
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.meaning import Encoder, TemplateOptions, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
@@ -259,8 +259,11 @@ def _is_current(
     if not recipe.store.url:
         return True
     items, users = active.counts["items"], active.counts["users"]
-    with open_chroma(recipe, active) as chroma:
-        counts = [chroma.count(name) for name in ("items", "texts", "users")]
+    try:
+        with open_chroma(recipe, active) as chroma:
+            counts = [chroma.count(name) for name in ("items", "texts", "users")]
+    except IndexDamaged:  # a server that was emptied
+        return False
     return counts == [items, items, users]
 
 
