@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+import dataclasses
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from crossrec_llm.store import (
     IndexWriter,
     Ledger,
     StoredGeneration,
+    Truth,
     content_digest,
     damage,
 )
@@ -78,12 +80,14 @@ def build(
     *,
     recipe: str | Path | Recipe | None = None,
     rejects: str | Path | None = None,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Read, clean, encode, fit and publish one generation of an index.
 
-    Without `items` it is made from the records of the index: what came live is folded in. A killed build is taken up again by calling it once more: no text is encoded twice beyond
-    the last unfinished batch. Until the new generation is published, the old one answers.
+    Without `items` it is made from the records of the index: what came live is folded in. A killed
+    build is taken up again by calling it once more: no text is encoded twice beyond the last
+    unfinished batch. Until the new generation is published, the old one answers.
 
     Parameters
     ----------
@@ -93,6 +97,8 @@ def build(
     recipe : a shipped recipe's name, a TOML file, or a Recipe; None = "default" with items, else
         the recipe and templates that the index has.
     rejects : CSV file for the rows that were not used; by default in the index's folder.
+    replace : the files are all there is; else what came live is merged into them, and stays where
+        the files say nothing newer.
     progress : called as progress(step, done, total).
 
     Raises
@@ -102,17 +108,16 @@ def build(
     IndexLocked, StoreUnavailable : the index cannot be written now.
     """
     index = Path(index) if index is not None else default_index()
-    source = _Records() if items is None else _Files(items, interactions, rejects)
-    if items is None and interactions is not None:
-        raise QueryError("interactions are read with items only: give both, or neither")
+    source = _source(items, interactions, rejects, replace)
     clock = Clock()
     means = source.means(index, recipe)
     with IndexWriter.open(index) as writer:
         active = writer.active
         parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
-        if active is not None and _is_current(writer, active, parts, means):
-            return _done_already(index, active, clock, unchanged=True)
-        if active is not None:
+        stays = active is not None and not (replace and _lives(writer.ledger))
+        if active is not None and stays:
+            if _is_current(writer, active, parts, means):
+                return _done_already(index, active, clock, unchanged=True)
             changed = _answering_otherwise(writer, active, parts, means.recipe)
             if changed is not None:
                 clock.step("publish")
@@ -127,9 +132,7 @@ def build(
         )
         clock.step("publish")
         counts = counted(generation, events)
-        published = writer.publish(
-            draft, counts, *made.truth, change=made.change, progress=progress
-        )
+        published = writer.publish(draft, counts, made.truth, change=made.change, progress=progress)
         clear_server(writer, {means.recipe.store.url})
     return BuildReport(
         index=str(index),
@@ -169,7 +172,8 @@ def tune(
         assert active is not None, "an index that opens has a generation"
         built = Generation.load(active)
         events = writer.ledger.events()
-        recipe = replace(built.recipe, blend=replace(built.recipe.blend, tune=True))
+        blend = dataclasses.replace(built.recipe.blend, tune=True)
+        recipe = dataclasses.replace(built.recipe, blend=blend)
         raw = np.asarray(built.raw)
         tuned = fit_blend(recipe, built.catalogue, raw, events, options=options, progress=progress)
         if tuned != built.tuned:
@@ -182,9 +186,9 @@ def tune(
 class Made:
     """What a generation is made of.
 
-    digest : over both tables.
-    change : the ledger's change number that they were read at.
-    truth : the tables that become the truth; none where they were read from it.
+    digest : `Ledger.content` of a ledger that holds this.
+    change : the ledger's change number that it was read at.
+    truth : what becomes true with it; None where it was read from the truth.
     report : of reading files.
     """
 
@@ -192,7 +196,7 @@ class Made:
     events: pa.Table
     digest: str
     change: int
-    truth: tuple[pa.Table, ...] = ()
+    truth: Truth | None = None
     report: Report | None = None
 
 
@@ -203,6 +207,7 @@ class _Files:
     items: Inputs
     interactions: Inputs | None
     rejects: str | Path | None
+    replace: bool
 
     def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
         return Means.of(as_recipe(recipe or "default"))
@@ -218,11 +223,28 @@ class _Files:
             self.items, self.interactions, recipe.tables, rejects=rejects, progress=progress
         )
         _require_events(tables)
-        items, events = tables.catalogue.table, tables.events
-        digest = content_digest(items, events)
-        return Made(
-            tables.catalogue, events, digest, writer.ledger.change, (items, events), tables.report
-        )
+        items, events, change = tables.catalogue.table, tables.events, writer.ledger.change
+        if self.replace:
+            digest, truth = content_digest(items, events), Truth(items, events, change)
+            return Made(tables.catalogue, events, digest, change, truth, tables.report)
+        merged = writer.ledger.merged(items, events)
+        digest = content_digest(merged.items, merged.events)
+        truth = Truth(items, events, merged.change, digest)
+        catalogue = Catalogue.from_table(merged.items)
+        return Made(catalogue, merged.events, digest, merged.change, truth, tables.report)
+
+
+def _source(
+    items: Inputs | None,
+    interactions: Inputs | None,
+    rejects: str | Path | None = None,
+    replace: bool = False,
+) -> _Files | _Records:
+    if items is not None:
+        return _Files(items, interactions, rejects, replace)
+    if interactions is not None or replace:
+        raise QueryError("interactions and replace go with items: give both, or neither")
+    return _Records()
 
 
 class _Records:
@@ -244,9 +266,15 @@ class _Records:
 
 def recorded(ledger: Ledger) -> Made:
     """What the truth holds at one moment, whatever is appended meanwhile."""
-    with ledger.snapshot():
-        catalogue = Catalogue.from_table(ledger.items())
-        return Made(catalogue, ledger.events(), ledger.content, ledger.change)
+    with ledger.moment() as then:
+        catalogue = Catalogue.from_table(then.items())
+        return Made(catalogue, then.events(), then.content, then.change)
+
+
+def _lives(ledger: Ledger) -> bool:
+    """Whether anything that came live is in it."""
+    items = ledger.items_since(0)
+    return bool(len(items.items) or items.removed or ledger.users_since(0))
 
 
 def as_recipe(recipe: str | Path | Recipe) -> Recipe:

@@ -14,7 +14,7 @@ import numpy as np
 from crossrec_llm.errors import IndexMismatch
 
 LEAST_COSINE = 0.9999
-"""So near every canary must be to what it was: float32 sums in another order stay above 0.999999."""
+"""So near every canary must be to what it was; sums in another order stay above 0.999999."""
 
 _FILES = "canaries.npy", "canaries.json"
 _DECIDING = ("torch", "transformers", "sentence-transformers", "tokenizers")
@@ -50,11 +50,11 @@ TEXTS: tuple[str, ...] = (
     "무선 기계식 키보드, 한글 각인",
     "🎁🏕️ gift for campers 🔦",
     "for (i = 0; i < n; i++) { sum += x[i]; }",
-    "A wooden chess set with weighted pieces, a folding board and felt-lined storage. The kings are "
-    "ten centimetres tall, and two spare queens come with it.",
-    "Peat-free potting soil, 40 litres. Compost for vegetable garden planters and seedlings; it is "
-    "made of bark, green waste and wood fibre, holds water well and has food for six weeks. After "
-    "that, feed once a week. Keep the bag closed and dry, out of the reach of children.",
+    "A wooden chess set with weighted pieces, a folding board and felt-lined storage. The kings "
+    "are ten centimetres tall, and two spare queens come with it.",
+    "Peat-free potting soil, 40 litres. Compost for vegetable garden planters and seedlings; it "
+    "is made of bark, green waste and wood fibre, holds water well and has food for six weeks. "
+    "After that, feed once a week. Keep the bag closed and dry, out of the reach of children.",
     "tent " * 60,
     "Two-person trekking tent with a footprint and a rain cover. Aluminium poles, taped seams, two "
     "doors and two vestibules; it weighs 2.1 kilograms and packs to the size of a loaf of bread. "

@@ -191,11 +191,9 @@ class IndexWriter:
         self,
         draft: Draft,
         counts: Mapping[str, int],
-        items: pa.Table | None = None,
-        events: pa.Table | None = None,
+        truth: Truth | None = None,
         *,
         change: int = 0,
-        content: str | None = None,
         progress: Progress | None = None,
     ) -> StoredGeneration:
         """Make a draft the active generation, and what it was built from the truth.
@@ -207,12 +205,12 @@ class IndexWriter:
 
         Parameters
         ----------
-        items, events, content : as of `Truth`; None = it was built from the ledger as it is.
+        truth : to become true with it; None = it was built from the ledger as it is.
         change : the ledger's change number that it was built at.
         """
         record = self._seal(draft, counts, change)
-        if items is not None and events is not None:
-            _make_true(self.ledger, Truth(items, events, change, content), progress)
+        if truth is not None:
+            _make_true(self.ledger, truth, progress)
         known = self._manifest or Manifest(draft.name, {})
         live = known.adding(draft.name, record).activating(draft.name)
         return self._go_live(live.keeping(self._keep, waiting=1))
@@ -364,14 +362,16 @@ def _make_true(ledger: Ledger, truth: Truth, progress: Progress | None) -> None:
 
 def _read_aside(folder: Path) -> Truth:
     try:
-        tables = []
-        for part in ("items", "events"):
-            with pa.OSFile(str(folder / f"{part}.arrow")) as source:
-                tables.append(pa.ipc.open_file(source).read_all())
+        items, events = (_read_table(folder / f"{part}.arrow") for part in ("items", "events"))
         about = json.loads((folder / "about.json").read_text("utf-8"))
-        return Truth(*tables, about["upto"], about["content"])
+        return Truth(items, events, about["upto"], about["content"])
     except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise IndexDamaged(
             f"{folder}: what this generation was rehearsed with cannot be read ({error}); "
             "rehearse it again"
         ) from error
+
+
+def _read_table(path: Path) -> pa.Table:
+    with pa.OSFile(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()
