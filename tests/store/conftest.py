@@ -1,4 +1,4 @@
-"""What the tests of the store can ask for; other folders import the fixture by name."""
+"""What the tests of the store can ask for; other folders import the server by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from crossrec_llm.store import Ledger
 from tests.store.servers import Server
-from tests.store.small import running_chroma
+from tests.store.small import EVENTS, ITEMS, running_chroma
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,17 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a ledger is to be."""
+    return tmp_path / "records.sqlite"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    """A ledger with ITEMS and EVENTS, to be written to."""
+    with Ledger.open(path, write=True) as ledger:
+        ledger.replace(ITEMS, EVENTS)
+        yield ledger
