@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("name", nargs="*", metavar="NAME", help=", ".join(durability.TESTS))
     parser.add_argument("--short", action="store_true", help="the form of the tests, in seconds")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("-n", type=int, help="so many kills, sites, rounds ... instead of all")
     parser.add_argument("--index", type=Path, help="a large index, for those that want one")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     given = parser.parse_args()
@@ -38,7 +39,9 @@ def main() -> None:
     for name in given.name or durability.TESTS:
         started = time.perf_counter()
         print(f"{name}, seed {given.seed} ...", file=sys.stderr)
-        figures[name] = durability.run(name, short=given.short, seed=given.seed, index=given.index)
+        figures[name] = durability.run(
+            name, short=given.short, seed=given.seed, n=given.n, index=given.index
+        )
         seconds[name] = time.perf_counter() - started
     bars = {
         f"{test}: {name}": bar

@@ -1,8 +1,9 @@
 """Whether an index keeps its promises when things break; `scripts/faults` runs what is here.
 
-A module without an underscore is a test. It has `run(short, seed)`, or `run(short, seed, index)`
-where a large index may be given to work on a copy of, and returns figures by name. `short` is the
-form that the tests run, in seconds. What a figure must reach is said here and nowhere else.
+A module without an underscore is a test. It has `run(short, seed)`, which returns figures by name;
+`short` is the form that the tests run, in seconds. It may take more: `n`, how much of it to do where
+the long form is too long, and `index`, a large one to work on a copy of. What a figure must reach is
+said here and nowhere else.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ LONG: dict[str, float] = {
 }
 
 
-def run(name: str, *, short: bool, seed: int, index: Path | None = None) -> dict[str, float]:
+def run(
+    name: str, *, short: bool, seed: int, n: int | None = None, index: Path | None = None
+) -> dict[str, float]:
     """The figures of one test, by name."""
     test = import_module(f"durability.{name}").run
-    given = {"index": index} if "index" in inspect.signature(test).parameters else {}
-    found: dict[str, float] = test(short=short, seed=seed, **given)
+    takes = inspect.signature(test).parameters
+    more = {key: value for key, value in (("n", n), ("index", index)) if key in takes}
+    found: dict[str, float] = test(short=short, seed=seed, **more)
     return found
 
 

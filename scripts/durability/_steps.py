@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import typer
 
+from crossrec_llm.cli.main import app
 from crossrec_llm.store import Index
 from durability import _driver, _shop
 from durability._driver import Fault, Outcome, Say
@@ -93,6 +96,13 @@ class Bench:
         for edition in "abc":
             pq.write_table(_shop.items(edition=edition), self.file(f"items-{edition}"))
         pq.write_table(_shop.events(), self.file("events"))
+        for n in range(4):
+            more = _shop.events(5 + n, seed=1 + n)
+            ids = pa.array([f"{n}-{row}" for row in range(len(more))])
+            pq.write_table(more.append_column("event_id", ids), self.file(f"new-events-{n}"))
+        for n in range(3):
+            changed = _shop.items(_shop.N_ITEMS + 2 * n + 2, edition=f"new {n}").slice(35 + 2 * n)
+            pq.write_table(changed, self.file(f"new-items-{n}"))
         from crossrec_llm import build
 
         for edition in "ab":
@@ -103,10 +113,24 @@ class Bench:
             say(name)
 
     def _steps(self) -> tuple[Step, ...]:
-        recipe = ("--recipe", str(self.folder / "recipe.toml"))
         files = ("--items", self.file("items-c"), "--interactions", self.file("events"))
-        pins = [("profile", "u1", "--pin", f"blue {noun}") for noun in ("tea", "lamp", "rope")]
-        return (Step("build", [("build", *files, *recipe)]), Step("correct", pins))
+        recipe = ("--recipe", str(self.folder / "recipe.toml"))
+        steps = (
+            Step("build", [("build", *files, *recipe)]),
+            Step("append", [("add-events", self.file(f"new-events-{n}")) for n in range(4)]),
+            Step("change", [("add-items", self.file(f"new-items-{n}")) for n in range(3)]),
+            Step("remove", [("remove-items", f"i{n}", f"i{n + 1}") for n in (0, 7, 20)]),
+            Step("fold", [("add-events", self.file("new-events-0")), ("build",)]),
+            Step("correct", [("profile", "u1", "--pin", f"blue {w}") for w in ("tea", "lamp")]),
+            Step("rollback", [("rollback",)]),
+            Step("gc", [("gc", "--keep", "1")]),
+            Step("forget", [("forget-user", "u2", "u3")]),
+            Step("erase", [("remove-items", "i5", "--erase")]),
+        )
+        left = [step for step in steps if not all(map(_there, step.commands))]
+        for step in left:
+            print(f"left out, there is no such command: {step.name}", file=sys.stderr)
+        return tuple(step for step in steps if step not in left)
 
     def _reference(self, step: Step) -> Reference:
         index = self.copy()
@@ -155,6 +179,17 @@ class Bench:
         elif self._state(index) != states[-1]:
             found.append("the next run does not end as an undisturbed one")
         return found, seconds
+
+
+def _there(words: Sequence[str]) -> bool:
+    """Whether the command line has this command, with these options and no others needed."""
+    verb = typer.main.get_command(app).commands.get(words[0])  # type: ignore[attr-defined]
+    if verb is None:
+        return False
+    options = [option for option in verb.params if option.param_type_name == "option"]
+    named = {name for option in options for name in option.opts}
+    needed = {option.opts[0] for option in options if option.required}
+    return needed <= set(words) and {word for word in words if word.startswith("--")} <= named
 
 
 def _hash(text: str) -> str:

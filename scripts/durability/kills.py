@@ -15,13 +15,13 @@ from durability._steps import Bench
 SHORT, LONG = 15, 1_000
 
 
-def run(short: bool, seed: int) -> dict[str, float]:
+def run(short: bool, seed: int, n: int | None = None) -> dict[str, float]:
     """Half of the points are a random call that changes a file, half a random moment."""
     if not _driver.loaded():
-        return _driver.again("kills", short=short, seed=seed)
+        return _driver.again("kills", short=short, seed=seed, n=n)
     _shop.quick_encoder()
     rng = random.Random(seed)
-    n = SHORT if short else LONG
+    n = n or (SHORT if short else LONG)
     broken = killed = 0
     slowest = 0.0
     with tempfile.TemporaryDirectory(prefix="crossrec-kills-") as work:
