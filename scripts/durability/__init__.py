@@ -1,9 +1,9 @@
 """Whether an index keeps its promises when things break; `scripts/faults` runs what is here.
 
 A module without an underscore is a test. It has `run(short, seed)`, which returns figures by name;
-`short` is the form that the tests run, in seconds. It may take more: `n`, how much of it to do where
-the long form is too long, and `index`, a large one to work on a copy of. What a figure must reach is
-said here and nowhere else.
+`short` is the form that the tests run, in seconds. It may take more: `n`, how much of it to do
+where the long form is too long, and `index`, a large one to work on a copy of. What a figure must
+reach is said here and nowhere else.
 """
 
 from __future__ import annotations
@@ -25,10 +25,17 @@ LEAST: dict[str, float] = {
 MOST: dict[str, float] = {
     "points with something lost, wrong or stuck": 0,
     "seconds until it answers again, worst": 5,
+    "writers that broke": 0,
+    "acknowledged changes lost": 0,
+    "changes that nobody was told of": 0,
+    "damage found at the end": 0,
+    "seconds until refused, worst": 1,
+    "builds refused without pid, host and since": 0,
 }
 # Only the long form has to be as long as this.
 LONG: dict[str, float] = {
     "points": 1_000,
+    "rounds of each": 100,
 }
 
 

@@ -6,6 +6,7 @@ starts at once, and never opens an index itself.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -18,6 +19,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -169,6 +171,27 @@ def start(body: Callable[[Say], None], fault: Fault | None = None) -> Child:
 
 def run(body: Callable[[Say], None], fault: Fault | None = None) -> Outcome:
     return start(body, fault).wait()
+
+
+def rehearse(body: Callable[[Say], None]) -> None:
+    """Run something that must succeed, and load here what it loaded, so that no later child has to.
+
+    Raises
+    ------
+    RuntimeError : what it said when it failed.
+    """
+
+    def run_and_tell(say: Say) -> None:
+        body(lambda _: None)
+        for name in list(sys.modules):
+            say(name)
+
+    done = run(run_and_tell)
+    if done.code:
+        raise RuntimeError(f"what is to be broken could not be made: {done.error}")
+    for name in done.said:
+        with contextlib.suppress(ImportError):
+            import_module(name)
 
 
 def command(*words: object) -> None:

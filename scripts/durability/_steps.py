@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -10,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -74,12 +72,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder, self.base = folder, folder / "base"
         self._trial = folder / "trial"
-        made = _driver.run(self._make)
-        if made.code:
-            raise RuntimeError(f"the index to break could not be built: {made.error}")
-        for name in made.said:  # loaded here, so that no other child has to
-            with contextlib.suppress(ImportError):
-                import_module(name)
+        _driver.rehearse(self._make)
         self.steps = self._steps()
         self.references = {step.name: self._reference(step) for step in self.steps}
 
@@ -90,7 +83,7 @@ class Bench:
     def file(self, name: str) -> str:
         return str(self.folder / f"{name}.parquet")
 
-    def _make(self, say: Say) -> None:
+    def _make(self, _: Say) -> None:
         recipe = _shop.RECIPE
         (self.folder / "recipe.toml").write_text(_shop.RECIPE_TOML)
         for edition in "abc":
@@ -109,8 +102,6 @@ class Bench:
             build(self.file(f"items-{edition}"), self.file("events"), self.base, recipe=recipe)
         _driver.command("info", "--index", self.base)
         State.of(self.base)
-        for name in list(sys.modules):
-            say(name)
 
     def _steps(self) -> tuple[Step, ...]:
         files = ("--items", self.file("items-c"), "--interactions", self.file("events"))
