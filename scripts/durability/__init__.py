@@ -21,10 +21,12 @@ TESTS: tuple[str, ...] = tuple(
 
 LEAST: dict[str, float] = {
     "share of the sites passed": 1,
+    "operations": 20_000,
 }
 MOST: dict[str, float] = {
     "points with something lost, wrong or stuck": 0,
     "seconds until it answers again, worst": 5,
+    "operations that disagreed with the model": 0,
     "writers that broke": 0,
     "acknowledged changes lost": 0,
     "changes that nobody was told of": 0,
@@ -36,6 +38,7 @@ MOST: dict[str, float] = {
 LONG: dict[str, float] = {
     "points": 1_000,
     "rounds of each": 100,
+    "operations": 200_000,
 }
 
 
