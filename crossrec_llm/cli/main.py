@@ -16,12 +16,15 @@ from crossrec_llm.cli import (
     compare,
     doctor,
     evaluate,
+    generations,
     info,
     like,
     profile,
+    rehearse,
     replay,
     similar,
     tune,
+    upgrade,
     user,
 )
 from crossrec_llm.cli.options import app
@@ -35,13 +38,16 @@ __all__ = [
     "compare",
     "doctor",
     "evaluate",
+    "generations",
     "info",
     "like",
     "profile",
+    "rehearse",
     "replay",
     "run",
     "similar",
     "tune",
+    "upgrade",
     "user",
 ]
 
