@@ -97,6 +97,11 @@ class Ledger:
         return str(self._database.one("SELECT value FROM about WHERE name = 'id'"))
 
     @property
+    def layout(self) -> int:
+        """Of the file; opening it for writing brings it to the newest."""
+        return self._database.layout
+
+    @property
     def change(self) -> int:
         """The number of the last live change; 0 before the first."""
         return changes.last_change(self._database)
@@ -202,6 +207,10 @@ class Ledger:
         return changes.count_since(self._database, change)
 
     # ------------------------------------------------------------------ live changes
+
+    def count_since(self, change: int) -> int:
+        """How many items and events came, changed or went after that change."""
+        return changes.count_since(self._database, change)
 
     def append(self, events: pa.Table, event_ids: Sequence[str | None] | None = None) -> Appended:
         """Add events in one transaction; durable when it returns.
