@@ -169,15 +169,6 @@ def users_since(database: Database, change: int) -> list[str]:
     return [user_id for (user_id,) in rows]
 
 
-def count_since(database: Database, change: int) -> int:
-    """As `Ledger.count_since`."""
-    if database.layout < 3:
-        return 0
-    counted = "(SELECT count(*) FROM {} WHERE change > 0 AND change > ?)"
-    items, events = map(counted.format, ("items", "events"))
-    return int(database.one(f"SELECT {items} + {events}", change, change))
-
-
 class _Users:
     """Keys of users and the next number of an event of theirs; new users get a key."""
 

@@ -208,10 +208,6 @@ class Ledger:
 
     # ------------------------------------------------------------------ live changes
 
-    def count_since(self, change: int) -> int:
-        """How many items and events came, changed or went after that change."""
-        return changes.count_since(self._database, change)
-
     def append(self, events: pa.Table, event_ids: Sequence[str | None] | None = None) -> Appended:
         """Add events in one transaction; durable when it returns.
 
