@@ -178,7 +178,7 @@ def test_a_build_folds_in_and_keeps_what_came_live(index: Path, shop_files: Path
             assert recommender.profile("zoe").history[0].item.item_id == "g-spade"
     assert done.unchanged
     assert add_events(index, {**BOUGHT, "item_id": "g-spade"}).due.changes == 0
-    build(*files, index, replace=True)
+    assert build(*files, index, replace=True).dropped == 3
     with Recommender.open(index) as recommender:
         assert "g-spade" not in recommender.catalogue
         assert "p-chess-wood" in recommender.catalogue

@@ -11,9 +11,6 @@ from crossrec_llm.cli.options import Output, Where, command
 if TYPE_CHECKING:
     from crossrec_llm.live import LiveReport
 
-if TYPE_CHECKING:
-    from crossrec_llm.live import LiveReport
-
 RejectedFile = Annotated[
     Path | None, typer.Option("--rejects", help="CSV file for the rows that are not used.")
 ]

@@ -312,8 +312,9 @@ def live(done: LiveReport, what: str, building: int | None, output: Output) -> N
         for reject in source.examples:
             place = f"{plain(source.source)}:{reject.line}"
             print(f"rejected: {place}: {reject.reason}", file=sys.stderr)
-    if done.rejected:
-        print(f"{done.rejected:,} rows in all were rejected", file=sys.stderr)
+    shown = sum(len(source.examples) for source in done.report.sources) if done.report else 0
+    if done.rejected > shown:
+        print(f"rejected: {done.rejected - shown:,} more", file=sys.stderr)
     started = f"a build was started in process {building}; build.log in the index says how it goes"
     notes([*(done.report.notes if done.report else ()), done.due.advice], output.quiet)
     notes([started if building else None], output.quiet)
