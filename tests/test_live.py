@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shutil
@@ -20,6 +21,8 @@ from crossrec_llm.errors import (
     UnknownUser,
 )
 from crossrec_llm.store import Index, Ledger
+from crossrec_llm.tables import FormatOptions
+from crossrec_llm.tables.formats import read_source
 from tests import shop
 
 pytestmark = pytest.mark.model
@@ -86,6 +89,14 @@ def test_standard_input_is_read_to_its_end(index: Path, monkeypatch: pytest.Monk
     done = add_events(index, ["-"], progress=lambda *step: steps.append(step))
     assert (done.added, done.change) == (30, 4)
     assert steps[-4:] == [("add", n, 30) for n in (8, 16, 24, 30)]
+
+
+def test_a_stream_has_a_bound() -> None:
+    options = FormatOptions(max_bytes=100)
+    with pytest.raises(DataError, match="<pipe>: is larger than 100 bytes"):
+        read_source(io.BytesIO(b"a,b\n" * 50), "<pipe>", options)
+    packed = gzip.compress(b"user,item\n1,2\n")
+    assert read_source(io.BytesIO(packed), "<pipe>", options).table.num_rows == 1
 
 
 def test_what_a_batch_before_the_failure_brought_stays(
