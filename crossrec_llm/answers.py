@@ -229,7 +229,6 @@ class Answers:
 
     def _gate(self, query: Query, home: np.ndarray, *, across: bool) -> Gate:
         """What a question with these home categories may not cross into."""
-        everything = np.ones(len(self.catalogue), bool)
         return Gate(
             self.generation.tuned.bridges,
             self.recipe.bridges,
@@ -241,7 +240,9 @@ class Answers:
             home,
             denied=self._policy.denied,
             across=across,
-            said=self._said.propose(query, SAID, everything) if query.said else _NOTHING,
+            said=self._said.propose(query, SAID, self.catalogue.present)
+            if query.said
+            else _NOTHING,
         )
 
     def _views(self, ruling: Ruling, gate: Gate) -> Views:

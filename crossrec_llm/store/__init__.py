@@ -6,7 +6,14 @@ from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.index import Draft, Index, IndexWriter, StoredGeneration, damage
 from crossrec_llm.store.ledger import Ledger, content_digest
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
-from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability, top
+from crossrec_llm.store.search import (
+    ExactSearch,
+    Overlaid,
+    Reachability,
+    Search,
+    reachability,
+    top,
+)
 
 __all__ = [
     "FORMAT",
@@ -19,6 +26,7 @@ __all__ = [
     "IndexWriter",
     "Ledger",
     "Manifest",
+    "Overlaid",
     "Reachability",
     "Search",
     "StoreOptions",
