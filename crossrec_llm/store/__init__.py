@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
-from crossrec_llm.store.index import Draft, Index, IndexWriter, StoredGeneration, damage
+from crossrec_llm.store.index import Index, StoredGeneration, damage
 from crossrec_llm.store.ledger import Ledger, content_digest
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
 from crossrec_llm.store.search import (
@@ -14,6 +14,7 @@ from crossrec_llm.store.search import (
     reachability,
     top,
 )
+from crossrec_llm.store.writer import Draft, IndexWriter
 
 __all__ = [
     "FORMAT",
