@@ -152,6 +152,7 @@ class Answers:
                     walled=self._side(query, ask) != OUTSIDE,
                 ),
                 *self._walls.notes,
+                *self.generation.live.notes,
                 *said,
                 *gate.notes(found[~np.isin(found, rules.pinned)]),
                 *rules.notes(found),
@@ -333,6 +334,6 @@ class Answers:
             return ExactSearch(vectors)
         return PlannedSearch(
             ExactSearch(vectors),
-            lambda: self.generation.chroma_search(collection),
+            lambda: self.generation.chroma_search(collection, vectors),
             self.recipe.search,
         )
