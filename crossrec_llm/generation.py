@@ -341,10 +341,10 @@ class Generation:
         vectors : (n, dim) float32 unit rows of the collection as they are now: of `texts` raw, of
             the others in the space.
         """
-        assert self._chroma is not None and self.stored is not None, "in memory there is no Chroma"
+        assert self._chroma is not None, "a generation in memory has no Chroma"
         if collection == "users":
             return self._chroma.search(collection, self.users.ids)
-        ids = self.catalogue.ids[: self.stored.counts["items"]]
+        ids = self.catalogue.ids[: self._chroma.n_items]
         built, late = self._chroma.search(collection, ids), self.live.late
         return Overlaid(built, vectors, late) if len(late) else built
 
@@ -359,6 +359,7 @@ class _Chroma:
 
     def __init__(self, recipe: Recipe, stored: StoredGeneration) -> None:
         self._recipe, self._stored = recipe, stored
+        self.n_items = stored.counts["items"]
         self._opening = Lock()
         self._store: ChromaStore | None = None
         self._searches: dict[str, Search] = {}

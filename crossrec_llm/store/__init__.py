@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.index import Index, StoredGeneration, damage
-from crossrec_llm.store.ledger import Ledger, content_digest
+from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
+from crossrec_llm.store.rows import content_digest
 from crossrec_llm.store.search import (
     ExactSearch,
     Overlaid,
@@ -18,6 +20,7 @@ from crossrec_llm.store.writer import Draft, IndexWriter
 
 __all__ = [
     "FORMAT",
+    "Appended",
     "ChromaSearch",
     "ChromaStore",
     "Draft",
@@ -26,8 +29,11 @@ __all__ = [
     "Index",
     "IndexWriter",
     "Ledger",
+    "LiveItems",
     "Manifest",
+    "Merged",
     "Overlaid",
+    "Put",
     "Reachability",
     "Search",
     "StoreOptions",
