@@ -334,6 +334,6 @@ class Answers:
             return ExactSearch(vectors)
         return PlannedSearch(
             ExactSearch(vectors),
-            lambda: self.generation.chroma_search(collection, vectors),
+            lambda: self.generation.chroma_search(collection),
             self.recipe.search,
         )

@@ -333,20 +333,21 @@ class Generation:
         names = TemplateOptions(history_items=self.recipe.templates.history_items)
         return Templates.load(self.stored.folder / "prompts", names, tokens=encoder.tokens)
 
-    def chroma_search(self, collection: CollectionName, vectors: np.ndarray) -> Search:
+    def chroma_search(self, collection: CollectionName) -> Search:
         """Nearest-neighbour search in Chroma, and exactly over what came since.
 
-        Parameters
-        ----------
-        vectors : (n, dim) float32 unit rows of the collection as they are now: of `texts` raw, of
-            the others in the space.
+        `texts` are raw, the others in the space.
         """
         assert self._chroma is not None, "a generation in memory has no Chroma"
         if collection == "users":
             return self._chroma.search(collection, self.users.ids)
-        ids = self.catalogue.ids[: self._chroma.n_items]
-        built, late = self._chroma.search(collection, ids), self.live.late
-        return Overlaid(built, vectors, late) if len(late) else built
+        built = self._chroma.search(collection, self.catalogue.ids[: self._chroma.n_items])
+        if not len(self.live.late):
+            return built
+        as_now = {"items": self.vectors, "texts": self.raw, "graph": self.signals.graph}
+        vectors = as_now[collection]
+        assert vectors is not None
+        return Overlaid(built, vectors, self.live.late)
 
     def close(self) -> None:
         """Let go of Chroma; a later search opens it again."""
