@@ -215,6 +215,7 @@ class Answers:
             self.generation.signals.popularity.cold,
             pinned,
             self._wording,
+            unknown=self.generation.signals.unknown,
             before=self._before(query, found),
         )
         return ranking.gate.reasons(found, why, self._popular)

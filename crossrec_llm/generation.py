@@ -295,19 +295,18 @@ class Generation:
 
     def blend(self, name: SituationName, there: Collection[str]) -> Blend:
         """The blend of a situation over the signals that are `there`."""
-        situation, popularity = self.situation(name), self.signals.popularity
+        situation, unknown = self.situation(name), self.signals.unknown
         weights = {n: w for n, w in situation.weights.items() if n in there}
         cold = {n: w for n, w in situation.cold.items() if n in there} or weights
-        first = WeightedBlend(weights, cold, popularity.cold)
+        first = WeightedBlend(weights, cold, unknown)
         tuned = self.tuned.situations.get(name)
         if tuned is None or not tuned.trees or self.recipe.blend.sets(name):
             return first
         # Trees have features of every signal: of no use where one could not be fitted since.
         if not set(tuned.situation.weights) <= set(there):
             return first
-        return LearnedBlend(
-            first, tuned.trees, tuned.head, vectors=self.vectors, people=popularity.people
-        )
+        people = np.where(unknown, 0, self.signals.popularity.people)
+        return LearnedBlend(first, tuned.trees, tuned.head, vectors=self.vectors, people=people)
 
     def require(self, **parts: str) -> None:
         """Refuse to work with parts that are not the ones this generation was built with.

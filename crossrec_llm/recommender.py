@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import wraps
+from functools import update_wrapper
 from inspect import signature
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
@@ -49,10 +49,10 @@ def _question(
 ) -> Callable[Concatenate[Recommender, P], R]:
     """A method that is answered from one moment of the index, the newest when it was called."""
 
-    @wraps(answered)
-    def asked(self: Recommender, *args: P.args, **named: P.kwargs) -> R:
+    def asked(self: Recommender, /, *args: P.args, **named: P.kwargs) -> R:
         return self._moments.ask(lambda now: answered(self, now, *args, **named))
 
+    update_wrapper(asked, answered)
     del asked.__dict__["__wrapped__"]
     shown = signature(answered)
     seen = [one for name, one in shown.parameters.items() if name != "now"]

@@ -140,6 +140,7 @@ class FittedSignals:
     graph : (n_items, dim) float32 unit rows.
     left_out : signal that could not be fitted -> why, and what would help.
     taken : who took what, to fold in what comes later; None in what an older version built.
+    since_unknown : (n_items,) bool, where people were folded in since: `unknown` as it was.
     """
 
     matrices: Mapping[str, ItemToItem]
@@ -150,6 +151,16 @@ class FittedSignals:
     graph: np.ndarray | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     taken: Taken | None = None
+    since_unknown: np.ndarray | None = None
+
+    @property
+    def unknown(self) -> np.ndarray:
+        """(n_items,) bool: nobody had taken it when all this was learned.
+
+        What signals of behaviour say of it was filled in by its meaning; but for popularity and
+        neighbours, into which later events are folded.
+        """
+        return self.popularity.cold if self.since_unknown is None else self.since_unknown
 
     @classmethod
     def fit(

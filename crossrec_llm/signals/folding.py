@@ -74,6 +74,7 @@ def fold(
         als=Als(_padded(built.als.factors, n_items), built.als.options)
         if built.als and grown
         else built.als,
+        since_unknown=np.pad(~warm, (0, n_items - len(warm)), constant_values=True),
     )
 
 
