@@ -30,7 +30,6 @@ from crossrec_llm.answering import (
     StatedBlend,
     Views,
     WeightedBlend,
-    Wording,
     alike,
     find_interests,
     notes,
@@ -87,7 +86,7 @@ class Answers:
         self._standing = Standing.of(self.recipe.rules, self.catalogue, self._cold)
         self._policy = Policy.of(self.recipe.policy, self.catalogue)
         self._walls = generation.walls
-        self._wording = Wording.load(self.recipe.answering.language)
+        self._wording = generation.wording
         self.receipt = generation.receipt
 
     def to(

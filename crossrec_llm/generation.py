@@ -22,6 +22,7 @@ from crossrec_llm.answering import (
     Situation,
     TunedBlend,
     WeightedBlend,
+    Wording,
     make_query,
 )
 from crossrec_llm.answering.blend import SituationName
@@ -265,6 +266,11 @@ class Generation:
         """(dim,) float32, the mean of all items as encoded."""
         mean: np.ndarray = self.raw.mean(axis=0) if len(self.raw) else np.zeros(self.raw.shape[1])
         return mean.astype(np.float32)
+
+    @cached_property
+    def wording(self) -> Wording:
+        """The sentences of reasons."""
+        return Wording.load(self.recipe.answering.language)
 
     @property
     def name(self) -> str:

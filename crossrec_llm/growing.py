@@ -198,7 +198,7 @@ class Growth:
         if len(new.rows):
             new = replace(new, scales=self._scales)
         signals = replace(
-            fold(built, options, n, since, new),
+            fold(built, now.signals, options, n, since, new),
             lexical=self._lexical,
             graph=None if self._graph is None else self._graph.rows,
         )

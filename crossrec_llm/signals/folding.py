@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from crossrec_llm.signals import FittedSignals, SignalsOptions
-from crossrec_llm.signals.als import Als
 from crossrec_llm.signals.imputed import Filling
 from crossrec_llm.signals.item_to_item import ItemToItem, Rows
 from crossrec_llm.signals.neighbours import NeighboursOptions, neighbours_since
@@ -37,6 +36,7 @@ class NewItems:
 
 def fold(
     built: FittedSignals,
+    now: FittedSignals,
     options: SignalsOptions,
     n_items: int,
     since: TakenSince | None,
@@ -49,9 +49,10 @@ def fold(
 
     Parameters
     ----------
+    now : what was folded before; of that what only needs a place for new items is taken over.
     since : who took what; None = as at the build.
     """
-    people = _padded(built.popularity.people, n_items) if since is None else since.people
+    people = built.popularity.with_room(n_items).people if since is None else since.people
     warm, cold = built.popularity.people > 0, people == 0
     matrices = dict(built.matrices)
     for name, matrix in built.matrices.items():
@@ -65,15 +66,13 @@ def fold(
         unknown = cold if counted is not None else np.ones(n_items, bool)
         rows = _RowsNow(matrix, filling, unknown, counted, options.neighbours)
         matrices[name] = matrix.over(rows, n_items)
-    grown = n_items > len(warm)
+    more = n_items > len(now.popularity.people)
     return replace(
-        built,
+        now,
         matrices=matrices,
-        popularity=built.popularity if since is None and not grown else Popularity(people),
-        trending=_with_room(built.trending, n_items) if grown else built.trending,
-        als=Als(_padded(built.als.factors, n_items), built.als.options)
-        if built.als and grown
-        else built.als,
+        popularity=Popularity(people),
+        trending=now.trending and (now.trending.with_room(n_items) if more else now.trending),
+        als=now.als and (now.als.with_room(n_items) if more else now.als),
         since_unknown=np.pad(~warm, (0, n_items - len(warm)), constant_values=True),
     )
 
@@ -133,16 +132,3 @@ class _RowsNow:
         columns = np.concatenate([row[0], before[0][still]])
         order = np.argsort(columns, kind="stable")
         return columns[order], np.concatenate([row[1], before[1][still]])[order]
-
-
-def _with_room(popularity: Popularity | None, n_items: int) -> Popularity | None:
-    if popularity is None:
-        return None
-    people = _padded(popularity.people, n_items)
-    return Popularity(people, popularity.name, popularity.kind)
-
-
-def _padded(values: np.ndarray, n: int) -> np.ndarray:
-    """With zeros behind, so that there are n rows."""
-    room = [(0, n - len(values)), *[(0, 0)] * (values.ndim - 1)]
-    return np.pad(values, room)

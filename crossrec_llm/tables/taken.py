@@ -123,11 +123,11 @@ class TakenSince:
     def people(self) -> np.ndarray:
         """(n_items,) int64, how many took each item."""
         had, have = self._changes
-        counts = np.zeros(self.n_items, np.int64)
-        counts[: self.base.n_items] = np.bincount(self.base.rows, minlength=self.base.n_items)
-        counts += (have.sum(axis=0) - had.sum(axis=0)).A1.astype(np.int64)
+        rows = (self.base.rows, have.indices, had.indices)
+        before, plus, minus = (np.bincount(each, minlength=self.n_items) for each in rows)
+        counts = before + plus - minus
         counts[self.gone] = 0
-        return counts
+        return np.asarray(counts, np.int64)
 
     def together(self, rows: np.ndarray) -> Any:
         """(s, n_items) scipy CSR float32: people who took both, for (s,) int64 rows."""
