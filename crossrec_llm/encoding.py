@@ -40,6 +40,7 @@ class Reader:
             if self._encoder is None:
                 encoder = self._loaded or Encoder(self._generation.recipe.encoder)
                 self._generation.require(encoder=encoder.name)
+                encoder.expect(self._generation.canaries)
                 self._encoder = encoder
             return self._encoder
 

@@ -16,7 +16,7 @@ from crossrec_llm.store.search import (
     reachability,
     top,
 )
-from crossrec_llm.store.writer import Draft, IndexWriter
+from crossrec_llm.store.writer import Draft, IndexWriter, Truth
 
 __all__ = [
     "FORMAT",
@@ -38,6 +38,7 @@ __all__ = [
     "Search",
     "StoreOptions",
     "StoredGeneration",
+    "Truth",
     "content_digest",
     "damage",
     "differences",
