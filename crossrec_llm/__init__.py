@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crossrec_llm.correcting import pin, strike, strike_interest, undo
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.filter import Filter
+    from crossrec_llm.live import LiveReport, add_events, add_items, remove_items
     from crossrec_llm.profiles import Correction, Profile
     from crossrec_llm.publishing import (
         Cleared,
@@ -59,6 +60,7 @@ __all__ = [
     "Filter",
     "Item",
     "KeptGeneration",
+    "LiveReport",
     "Profile",
     "Reason",
     "Recipe",
@@ -68,6 +70,8 @@ __all__ = [
     "Rehearsal",
     "Replay",
     "Upgrade",
+    "add_events",
+    "add_items",
     "build",
     "compare",
     "counterfactual",
@@ -78,6 +82,7 @@ __all__ = [
     "publish",
     "read_answer",
     "rehearse",
+    "remove_items",
     "replay",
     "rollback",
     "strike",
@@ -100,6 +105,10 @@ _HOMES = {
     "strike": "correcting",
     "strike_interest": "correcting",
     "undo": "correcting",
+    "LiveReport": "live",
+    "add_events": "live",
+    "add_items": "live",
+    "remove_items": "live",
     "Correction": "profiles",
     "Profile": "profiles",
     "CrossrecError": "errors",

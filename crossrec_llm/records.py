@@ -173,7 +173,8 @@ class Receipt:
     """What made an answer: enough to ask it again and to compare two answers.
 
     `history` is a digest of the person's events and corrections at that moment; None where no
-    person was named.
+    person was named. `change` is the number of the last live change that was taken in; None in
+    memory, where there are none.
     """
 
     generation: str
@@ -181,8 +182,9 @@ class Receipt:
     blend: str
     version: str
     history: str | None = None
+    change: int | None = None
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str | int]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -285,12 +287,16 @@ class AudienceMember:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Audience(Sequence[AudienceMember]):
-    """Who would want an item, best first; `shortfall` says why there are fewer than k."""
+    """Who would want an item, best first.
+
+    `shortfall` says why there are fewer than k; `notes` label every fallback.
+    """
 
     item: Item
     members: tuple[AudienceMember, ...]
     receipt: Receipt
     shortfall: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.members)
@@ -304,7 +310,7 @@ class Audience(Sequence[AudienceMember]):
 
     def __repr__(self) -> str:
         lines = [f"{m.rank:>3}  {m.score:6.3f}  {m.user_id}  {m.because.title}" for m in self]
-        return "\n".join([*lines, *([self.shortfall] if self.shortfall else [])])
+        return "\n".join([*self.notes, *lines, *([self.shortfall] if self.shortfall else [])])
 
     def to_dicts(self) -> list[dict[str, Any]]:
         return [member.to_dict() for member in self.members]
@@ -315,6 +321,7 @@ class Audience(Sequence[AudienceMember]):
             "query": {"kind": "audience", "item_id": self.item.item_id, "title": self.item.title},
             "users": self.to_dicts(),
             "shortfall": self.shortfall,
+            "notes": list(self.notes),
             "receipt": self.receipt.to_dict(),
         }
 

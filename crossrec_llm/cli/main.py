@@ -8,6 +8,8 @@ import typer
 
 from crossrec_llm import __version__
 from crossrec_llm.cli import (
+    add_events,
+    add_items,
     assess,
     audience,
     bridges,
@@ -21,6 +23,7 @@ from crossrec_llm.cli import (
     like,
     profile,
     rehearse,
+    remove_items,
     replay,
     similar,
     tune,
@@ -30,6 +33,8 @@ from crossrec_llm.cli import (
 from crossrec_llm.cli.options import app
 
 __all__ = [
+    "add_events",
+    "add_items",
     "assess",
     "audience",
     "bridges",
@@ -43,6 +48,7 @@ __all__ = [
     "like",
     "profile",
     "rehearse",
+    "remove_items",
     "replay",
     "run",
     "similar",

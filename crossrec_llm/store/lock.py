@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 _HOLDER = "lock.holder"
+_LOOKS = 8  # who took the lock writes down a moment later who that is
 
 
 def take_lock(path: Path) -> FileLock:
@@ -29,7 +31,7 @@ def take_lock(path: Path) -> FileLock:
             lock.acquire()
         except Timeout as error:
             raise IndexLocked(
-                f"{path}: {_holder(path)} is writing to this index; wait for it, or stop it and "
+                f"{path}: {holder(path)} is writing to this index; wait for it, or stop it and "
                 "run the same command again"
             ) from error
     me = {
@@ -51,9 +53,12 @@ def free_lock(path: Path, lock: FileLock) -> None:
         lock.release()
 
 
-def _holder(path: Path) -> str:
-    try:
-        who = json.loads((path / _HOLDER).read_bytes())
-        return f"process {who['pid']} on {who['host']} (since {who['since']})"
-    except (OSError, ValueError, TypeError, KeyError):
-        return "another process"
+def holder(path: Path) -> str:
+    """Who writes to the index in a folder, in words."""
+    for _ in range(_LOOKS):
+        try:
+            who = json.loads((path / _HOLDER).read_bytes())
+            return f"process {who['pid']} on {who['host']} (since {who['since']})"
+        except (OSError, ValueError, TypeError, KeyError):
+            time.sleep(0.02)
+    return "another process"

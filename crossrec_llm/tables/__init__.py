@@ -8,7 +8,15 @@ from crossrec_llm.tables.fingerprint import fingerprint_inputs, history_digest
 from crossrec_llm.tables.histories import EVENTS_SCHEMA, Histories, HistoryOptions
 from crossrec_llm.tables.near import near_matches
 from crossrec_llm.tables.raw import FormatOptions
-from crossrec_llm.tables.reading import Inputs, Tables, TablesOptions, read_tables
+from crossrec_llm.tables.reading import (
+    Inputs,
+    NewEvents,
+    Tables,
+    TablesOptions,
+    read_events,
+    read_items,
+    read_tables,
+)
 from crossrec_llm.tables.report import (
     Lost,
     Reject,
@@ -18,6 +26,7 @@ from crossrec_llm.tables.report import (
     Suspicion,
     TableReport,
 )
+from crossrec_llm.tables.taken import Taken, TakenSince
 from crossrec_llm.tables.walls import OUTSIDE, Walls
 
 __all__ = [
@@ -34,6 +43,7 @@ __all__ = [
     "Inputs",
     "ItemColumns",
     "Lost",
+    "NewEvents",
     "Reject",
     "Report",
     "Sample",
@@ -42,9 +52,13 @@ __all__ = [
     "TableReport",
     "Tables",
     "TablesOptions",
+    "Taken",
+    "TakenSince",
     "Walls",
     "fingerprint_inputs",
     "history_digest",
     "near_matches",
+    "read_events",
+    "read_items",
     "read_tables",
 ]
