@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,11 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # A time limit for one example says more about the machine than about the code.
 settings.register_profile("crossrec", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("crossrec")
+
+
+def pytest_report_header() -> str:
+    """The traps of Chroma are those of a version: say of which."""
+    return f"chromadb {version('chromadb')}"
 
 
 @pytest.fixture(scope="session")

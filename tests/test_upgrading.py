@@ -171,7 +171,10 @@ def test_generations_of_another_version_are_named(tiny: Tiny, crossrec) -> None:
     assert code == 0
     assert "was built by crossrec-llm 0.0.9: it answers as it is" in said
     (index / "generations" / manifest.active / "space.npz").write_bytes(b"")
-    assert "cannot be loaded" in upgrade(index).notes[0]
+    note = upgrade(index).notes[0]
+    assert "cannot be loaded" in note
+    assert "was built by crossrec-llm 0.0.9, and" in note
+    assert "\n" not in note
     (index / "generations" / manifest.active / "generation.json").unlink()
     assert "is damaged" in upgrade(index).notes[0]
 
