@@ -48,7 +48,8 @@ class BuildReport:
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
     `left_out` why some signals could not be, `notes` which walls, entries of the policy and
     standing rules the catalogue has nothing for, `change` up to which change of the records
-    everything is in it, `refitted` whether more than settings is new.
+    everything is in it, `refitted` whether more than settings is new, `dropped` how many items and
+    events that came live are no more, as the files were to replace them.
     """
 
     index: str
@@ -66,6 +67,7 @@ class BuildReport:
     notes: tuple[str, ...] = ()
     change: int = 0
     refitted: bool = False
+    dropped: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
@@ -119,7 +121,7 @@ def build(
         parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
         if (
             active is not None
-            and not (replace and _lives(writer.ledger))
+            and not (replace and writer.ledger.count_since(0))
             and not _drifted(active, means)
         ):
             if _is_current(writer, active, parts, means):
@@ -154,6 +156,7 @@ def build(
         notes=_passed_over(generation),
         change=made.change,
         refitted=True,
+        dropped=made.dropped,
     )
 
 
@@ -197,6 +200,7 @@ class Made:
     change : the ledger's change number that it was read at.
     truth : what becomes true with it; None where it was read from the truth.
     report : of reading files.
+    dropped : live changes of items and live events that are not in it.
     """
 
     catalogue: Catalogue
@@ -205,6 +209,7 @@ class Made:
     change: int
     truth: Truth | None = None
     report: Report | None = None
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -233,7 +238,8 @@ class _Files:
         items, events, change = tables.catalogue.table, tables.events, writer.ledger.change
         if self.replace:
             digest, truth = content_digest(items, events), Truth(items, events, change)
-            return Made(tables.catalogue, events, digest, change, truth, tables.report)
+            dropped = writer.ledger.count_since(0)
+            return Made(tables.catalogue, events, digest, change, truth, tables.report, dropped)
         merged = writer.ledger.merged(items, events)
         digest = content_digest(merged.items, merged.events)
         truth = Truth(items, events, merged.change, digest)
@@ -282,12 +288,6 @@ def recorded(ledger: Ledger) -> Made:
     with ledger.moment() as then:
         catalogue = Catalogue.from_table(then.items())
         return Made(catalogue, then.events(), then.content, then.change)
-
-
-def _lives(ledger: Ledger) -> bool:
-    """Whether anything that came live is in it."""
-    items = ledger.items_since(0)
-    return bool(len(items.items) or items.removed or ledger.users_since(0))
 
 
 def as_recipe(recipe: str | Path | Recipe) -> Recipe:

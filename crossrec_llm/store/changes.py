@@ -165,9 +165,8 @@ def count_since(database: Database, change: int) -> int:
     """As `Ledger.count_since`."""
     if database.layout < 3:
         return 0
-    counted = "(SELECT count(*) FROM {} WHERE change > 0 AND change > ?)"
-    items, events = map(counted.format, ("items", "events"))
-    return int(database.one(f"SELECT {items} + {events}", change, change))
+    since = "SELECT count(*) FROM {} WHERE change > 0 AND change > ?"
+    return sum(int(database.one(since.format(name), change)) for name in ("items", "events"))
 
 
 class _Users:
