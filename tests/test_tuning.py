@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from crossrec_llm import Recommender, builder, drafting
+from crossrec_llm import Recommender, builder, drafting, origins
 from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.builder import build, tune
 from crossrec_llm.errors import IndexMissing, StoreError
@@ -40,15 +40,16 @@ def fits(monkeypatch):
         options.append(given.get("options"))
         return FITTED
 
-    monkeypatch.setattr(builder, "fit_blend", fit_blend)
+    for module in (builder, drafting):
+        monkeypatch.setattr(module, "fit_blend", fit_blend)
     return options
 
 
 @pytest.fixture
 def no_work(monkeypatch, fits):
     """Nothing may be read, encoded or fitted."""
-    monkeypatch.setattr(builder, "read_tables", None)
-    monkeypatch.setattr(builder.Encoder, "encode_documents", None)
+    monkeypatch.setattr(origins, "read_tables", None)
+    monkeypatch.setattr(drafting.Encoder, "encode_documents", None)
     monkeypatch.setattr(Generation, "fit", None)
     yield
     assert not fits
