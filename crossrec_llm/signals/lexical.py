@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.errors import IndexDamaged
@@ -138,7 +139,7 @@ class Postings:
         place: defaultdict[str, int] = defaultdict()
         place.default_factory = place.__len__
         items = _item_words(catalogue, options, place)
-        words = sorted(place, key=lambda word: (not word.isalpha(), len(word), word))
+        words = sorted(place, key=_in_order)
         if not words:
             empty = np.empty(0, np.int32)
             return cls([], np.zeros(1, np.int64), empty, empty.astype(np.float32), len(items))
@@ -155,6 +156,64 @@ class Postings:
         indptr = np.asarray(parts["indptr"], np.int64)
         rows = np.asarray(parts["indices"], np.int32)
         return cls(words, indptr, rows, np.asarray(parts["data"], np.float32), len(items))
+
+    def grown(self, catalogue: Catalogue, late: np.ndarray, options: LexicalOptions) -> Postings:
+        """With the words of items that are new or changed, in place of those that they had.
+
+        Rarity and mean length stay those of the build: no other item's values change.
+
+        Parameters
+        ----------
+        late : (m,) int64 rows of the catalogue, sorted.
+        """
+        place: defaultdict[str, int] = defaultdict(None, self.place)
+        place.default_factory = place.__len__
+        mean = self._mean_length(catalogue, late, options)
+        found = _item_words(Catalogue(catalogue.table.take(pa.array(late))), options, place)
+        counted = [np.unique(np.array(item, np.int64), return_counts=True) for item in found]
+        word = np.concatenate([np.empty(0, np.int64), *(words for words, _ in counted)])
+        times = np.concatenate([np.empty(0, np.int64), *(counts for _, counts in counted)])
+        sizes = [len(words) for words, _ in counted]
+        long = np.repeat(np.array([len(item) for item in found], np.float64), sizes)
+        own = np.concatenate([np.diff(self.indptr), np.zeros(len(place), np.int64)])[: len(place)]
+        having = np.where(own > 0, own, np.bincount(word, minlength=len(place)))
+        values = _bm25(times, having[word], long / mean, self.n_items, options)
+        # Both are in the order of `words`, so that old entries only move apart.
+        words = sorted(place, key=_in_order)
+        moved = np.empty(len(words), np.int64)
+        moved[[place[word] for word in words]] = np.arange(len(words))
+        n = len(catalogue)
+        keep = ~np.isin(self.rows, late)
+        old = np.repeat(moved[: len(self.words)], np.diff(self.indptr))[keep] * n + self.rows[keep]
+        key = moved[word] * n + np.repeat(late, sizes)
+        order = np.argsort(key)
+        at = np.searchsorted(old, key[order])
+        keys = np.insert(old, at, key[order])
+        return Postings(
+            words,
+            np.searchsorted(keys, np.arange(len(words) + 1) * n),
+            (keys % n).astype(np.int32),
+            np.insert(self.values[keep], at, values[order].astype(np.float32)),
+            n,
+        )
+
+    def _mean_length(
+        self, catalogue: Catalogue, late: np.ndarray, options: LexicalOptions
+    ) -> float:
+        """Words of an item, on average at the build: read off one value, of any item."""
+        entries = np.flatnonzero(~np.isin(self.rows, late))
+        if not len(entries) or not options.b:
+            return 1.0
+        entry = int(entries[0])
+        word = int(np.searchsorted(self.indptr, entry, side="right")) - 1
+        one = Catalogue(catalogue.table.slice(int(self.rows[entry]), 1))
+        place: defaultdict[str, int] = defaultdict(None, self.place)
+        place.default_factory = place.__len__
+        (words,) = _item_words(one, options, place)
+        times = words.count(word)
+        rarity = _rarity(self.items(word), self.n_items)
+        share = (times * rarity / float(self.values[entry]) - times) / options.k1
+        return options.b * len(words) / (share - 1 + options.b)
 
     def save(self, path: Path) -> None:
         words = np.frombuffer("\n".join(self.words).encode(), np.uint8)
@@ -232,6 +291,24 @@ class Postings:
         return [(word, self.items(word) / self.items(words[0])) for word in words[:_NEAR_WORDS]]
 
 
+def _in_order(word: str) -> tuple[bool, int, str]:
+    """The order of `Postings.words`."""
+    return not word.isalpha(), len(word), word
+
+
+def _rarity(having: Any, n_items: int) -> Any:
+    """The idf of words that so many items have."""
+    return np.log(1 + (n_items - having + 0.5) / (having + 0.5))
+
+
+def _bm25(
+    times: np.ndarray, having: np.ndarray, length: np.ndarray, n_items: int, options: LexicalOptions
+) -> np.ndarray:
+    """As `Postings.fit` has it; `length` is that of the item over the mean."""
+    rarity = np.maximum(_rarity(np.minimum(having, n_items), n_items), 0)
+    return np.asarray(rarity * times / (times + options.k1 * (1 - options.b + options.b * length)))
+
+
 def _item_words(
     catalogue: Catalogue, options: LexicalOptions, place: defaultdict[str, int]
 ) -> list[list[int]]:
@@ -256,13 +333,15 @@ class Lexical:
 
     Parameters
     ----------
-    postings : fitted, or the file to read them from when a text is first asked for.
+    postings : fitted, or what gives them when a text is first asked for.
     """
 
     name = "lexical"
     kind = "asked"
 
-    def __init__(self, postings: Postings | Path, options: LexicalOptions) -> None:
+    def __init__(
+        self, postings: Postings | Callable[[], Postings], options: LexicalOptions
+    ) -> None:
         self._given, self.options = postings, options
         self._everywhere = LastQuery(self._found)
 
@@ -282,11 +361,15 @@ class Lexical:
         OSError : there is no such file.
         """
         path.stat()
-        return cls(path, options)
+        return cls(partial(Postings.load, path), options)
+
+    def grown(self, catalogue: Catalogue, late: np.ndarray) -> Lexical:
+        """With items that are new or changed, as `Postings.grown`; reads nothing yet."""
+        return Lexical(lambda: self.postings.grown(catalogue, late, self.options), self.options)
 
     @cached_property
     def postings(self) -> Postings:
-        return Postings.load(self._given) if isinstance(self._given, Path) else self._given
+        return self._given if isinstance(self._given, Postings) else self._given()
 
     def spelled(self, text: str) -> str:
         """The text with each word that no item has replaced by the nearest that some item has.

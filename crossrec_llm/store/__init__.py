@@ -10,7 +10,14 @@ from crossrec_llm.store.index import Index, StoredGeneration, damage, load_gener
 from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences, number_of
 from crossrec_llm.store.rows import content_digest
-from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability, top
+from crossrec_llm.store.search import (
+    ExactSearch,
+    Overlaid,
+    Reachability,
+    Search,
+    reachability,
+    top,
+)
 from crossrec_llm.store.writer import Draft, IndexWriter, Truth
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "LiveOptions",
     "Manifest",
     "Merged",
+    "Overlaid",
     "Put",
     "Reachability",
     "Search",

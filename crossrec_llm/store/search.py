@@ -79,6 +79,37 @@ class ExactSearch:
         return rows, scores
 
 
+class Overlaid:
+    """A search over the vectors of a build, with some rows that are new or others since.
+
+    Parameters
+    ----------
+    built : over the first rows, as they were.
+    vectors : (n, dim) float32 unit rows as they are.
+    late : (m,) int64 rows that `built` does not have, or not as they are.
+    """
+
+    def __init__(self, built: Search, vectors: np.ndarray, late: np.ndarray) -> None:
+        self._built, self._late, self._n = built, late, len(vectors)
+        self._exact = ExactSearch(np.asarray(vectors[late]))
+
+    def __len__(self) -> int:
+        return self._n
+
+    def nearest(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `Search.nearest`: exact over the late rows."""
+        there = np.ones(self._n, bool) if allowed is None else allowed.copy()
+        rows, scores = self._exact.nearest(vectors, k, there[self._late])
+        rows = np.where(rows >= 0, self._late[rows], -1) if len(self._late) else rows
+        there[self._late] = False
+        older, cosines = self._built.nearest(vectors, k, there[: len(self._built)])
+        rows, scores = np.concatenate([older, rows], 1), np.concatenate([cosines, scores], 1)
+        order = np.lexsort((rows, -scores), axis=1)[:, :k]
+        return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
+
+
 def unfilled(q: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """An answer that holds nothing yet: (q, k) rows of -1 and scores of -inf."""
     return np.full((q, k), -1, np.int64), np.full((q, k), -np.inf, np.float32)
