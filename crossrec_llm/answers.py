@@ -108,6 +108,7 @@ class Answers:
         company : how much is known of what the asked item is taken with.
         said : notes on how the query was made.
         """
+        self.generation.standby.begin()
         ruling = self._policy.ruling(query)
         cold, barred = self._cold, self._barred(query, ask)
         rules = Rules.of(
@@ -155,6 +156,7 @@ class Answers:
                 *said,
                 *gate.notes(found[~np.isin(found, rules.pinned)]),
                 *rules.notes(found),
+                *self.generation.standby.notes,
             ),
         )
 
@@ -336,4 +338,5 @@ class Answers:
             ExactSearch(vectors),
             lambda: self.generation.chroma_search(collection),
             self.recipe.search,
+            self.generation.standby,
         )

@@ -20,6 +20,7 @@ from crossrec_llm.answering import (
     Blend,
     LearnedBlend,
     Situation,
+    Standby,
     TunedBlend,
     WeightedBlend,
     Wording,
@@ -141,6 +142,7 @@ class Generation:
         self.live = Live(stored.change if stored else 0)
         self._prompts = prompts
         self._chroma = _Chroma(recipe, stored) if stored else None
+        self.standby = Standby("the Chroma server" if recipe.store.url else "Chroma")
 
     @classmethod
     def fit(
@@ -378,7 +380,7 @@ class _Chroma:
     def search(self, collection: CollectionName, ids: list[str]) -> Search:
         with self._opening:
             if self._store is None:
-                self._store = open_chroma(self._recipe, self._stored)
+                self._store = open_chroma(self._recipe, self._stored, asking=True)
             if collection not in self._searches:
                 self._searches[collection] = self._store.search(collection, ids)
             return self._searches[collection]
@@ -391,8 +393,14 @@ class _Chroma:
                 self._store = None
 
 
-def open_chroma(recipe: Recipe, stored: StoredGeneration | Draft) -> ChromaStore:
-    """The generation's own Chroma database, or its collections on the server of the recipe."""
+def open_chroma(
+    recipe: Recipe, stored: StoredGeneration | Draft, *, asking: bool = False
+) -> ChromaStore:
+    """The generation's own Chroma database, or its collections on the server of the recipe.
+
+    `asking`: for a question, which waits less long for a server than a build does.
+    """
+    options = recipe.store.asking if asking else recipe.store
     if recipe.store.url:
-        return ChromaStore.server(recipe.store.url, prefix=stored.prefix, options=recipe.store)
-    return ChromaStore.embedded(stored.folder / "chroma", recipe.store)
+        return ChromaStore.server(recipe.store.url, prefix=stored.prefix, options=options)
+    return ChromaStore.embedded(stored.folder / "chroma", options)

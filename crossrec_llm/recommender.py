@@ -266,12 +266,18 @@ class Recommender:
         """
         Ask(k)
         row = now.generation.catalogue.row(str(item_id))
+        standby = now.generation.standby
+        standby.begin()
         members = now.people.wanting(row, k)
         missing = None
         if len(members) < k:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
         return Audience(
-            now.generation.catalogue.item(row), tuple(members), now.answers.receipt, missing
+            now.generation.catalogue.item(row),
+            tuple(members),
+            now.answers.receipt,
+            missing,
+            standby.notes,
         )
 
     @_question

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 _HOLDER = "lock.holder"
+_LOOKS = 8  # who took the lock writes down a moment later who that is
 
 
 def take_lock(path: Path) -> FileLock:
@@ -53,8 +55,10 @@ def free_lock(path: Path, lock: FileLock) -> None:
 
 def holder(path: Path) -> str:
     """Who writes to the index in a folder, in words."""
-    try:
-        who = json.loads((path / _HOLDER).read_bytes())
-        return f"process {who['pid']} on {who['host']} (since {who['since']})"
-    except (OSError, ValueError, TypeError, KeyError):
-        return "another process"
+    for _ in range(_LOOKS):
+        try:
+            who = json.loads((path / _HOLDER).read_bytes())
+            return f"process {who['pid']} on {who['host']} (since {who['since']})"
+        except (OSError, ValueError, TypeError, KeyError):
+            time.sleep(0.02)
+    return "another process"

@@ -20,7 +20,7 @@ from crossrec_llm.store.chroma import is_volatile
 from crossrec_llm.store.files import (
     checksums,
     disk_errors,
-    is_disk_full,
+    is_disk_trouble,
     sync_folder,
     sync_tree,
     unavailable,
@@ -142,7 +142,7 @@ class IndexWriter:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.close()
-        if isinstance(error, OSError) and is_disk_full(error):
+        if isinstance(error, OSError) and is_disk_trouble(error):
             raise unavailable(self.path, error) from error
 
     def close(self) -> None:
