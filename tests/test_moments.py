@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pytest
 
-from crossrec_llm import Recommender, build, comparing
+from crossrec_llm import Recommender, build, comparing, rollback
 from crossrec_llm.answers import Answers
 from crossrec_llm.errors import IndexDamaged, QueryError, UnknownItem, UnknownUser
 from crossrec_llm.generation import Generation
@@ -125,6 +125,21 @@ def test_a_published_generation_answers_and_the_old_one_is_let_go(
     assert recommender.encoder is encoder
     with Recommender.open(index) as fresh:
         assert fresh.for_user("u1", 5) == new
+
+
+def test_a_rollback_answers_and_what_came_since_is_laid_over(
+    index, shop_files, ledger, recommender
+):
+    before = recommender.for_user("u1", 5)
+    put(ledger, KETTLE)
+    republish(shop_files, index, diversity=0.9)
+    published = recommender.for_user("u1", 5).receipt.generation
+    assert published != before.receipt.generation
+    rollback(index)
+    after = recommender.for_user("u1", 5)
+    assert after.receipt.generation == before.receipt.generation
+    assert after.receipt.change >= 1
+    assert recommender.like("titanium camping kettle", 1).ids == ["new-kettle"]
 
 
 def test_a_question_keeps_the_moment_that_it_began_with(
