@@ -117,8 +117,11 @@ def build(
     with IndexWriter.open(index) as writer:
         active = writer.active
         parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
-        stays = active is not None and not (replace and _lives(writer.ledger))
-        if active is not None and stays:
+        if (
+            active is not None
+            and not (replace and _lives(writer.ledger))
+            and not _drifted(active, means)
+        ):
             if _is_current(writer, active, parts, means):
                 return _done_already(index, active, clock, unchanged=True)
             changed = _answering_otherwise(writer, active, parts, means.recipe)
@@ -314,12 +317,8 @@ def _require_events(tables: Tables) -> None:
 def _is_current(
     writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], means: Means
 ) -> bool:
-    """Whether the active generation was made from these parts, and all of it is still there.
-
-    Where libraries or the machine have changed since, the encoder is asked whether it still gives
-    the same vectors.
-    """
-    if not _is_made_of(writer, active, parts) or _drifted(active, means):
+    """Whether the active generation was made from these parts, and all of it is still there."""
+    if not _is_made_of(writer, active, parts):
         return False
     if not means.recipe.store.url:
         return True
@@ -339,8 +338,13 @@ def _is_made_of(writer: IndexWriter, active: StoredGeneration, parts: dict[str, 
 
 
 def _drifted(active: StoredGeneration, means: Means) -> bool:
+    """Whether the encoder no longer gives the vectors of the active generation.
+
+    It is only asked where libraries or the machine have changed since.
+    """
     kept = Canaries.load(active.folder)
-    if kept is None or kept.environment == environment():
+    same = active.parts.get("encoder") == means.encoder.name
+    if kept is None or not same or kept.environment == environment():
         return False
     try:
         means.encoder.expect(kept)
