@@ -202,8 +202,8 @@ class Generation:
             why = " ".join(str(error).split())
             if (made := stored.parts.get("version", __version__)) != __version__:
                 raise IndexMismatch(
-                    f"{folder}: this generation was built by crossrec-llm {made}, and {__version__} "
-                    f"cannot read it ({why}); run `crossrec build` with this version, or install "
+                    f"{folder}: this generation was built by crossrec-llm {made}, and "
+                    f"{__version__} cannot read it ({why}); run `crossrec build` with this version, or install "
                     "the other one"
                 ) from error
             raise IndexDamaged(

@@ -239,10 +239,10 @@ def _live(index: Path, n: int, seed: int, say: Say) -> None:
         life.read: 0.33,
         life.read_all: 0.007,
         life.restart: RESTART,
-        life.ask: 0.004,
-        life.build: 0.0008,
-        life.roll_back: 0.0006,
-        life.clear_away: 0.0004,
+        life.ask: 0.002,
+        life.build: 0.0004,
+        life.roll_back: 0.0003,
+        life.clear_away: 0.0002,
     }
     chosen = rng.choices(list(operations), list(operations.values()), k=n)
     counts: Counter[str] = Counter()
