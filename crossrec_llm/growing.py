@@ -253,6 +253,8 @@ class _Room:
 
     def put(self, at: np.ndarray, values: np.ndarray) -> np.ndarray:
         """The rows with values ((m, dim)) at some places; those behind the end have no gaps."""
+        if not len(at):  # the first rows are a file's, and may not even be written nothing into
+            return self.rows
         n = len(self.rows)
         end = max(n, int(at.max(initial=-1)) + 1)
         if (at < n).any() or end > len(self._space):

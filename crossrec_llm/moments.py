@@ -72,8 +72,10 @@ class _Opened:
         """Whether the ledger has something new; not once it is closed."""
         if self.ledger is None or not self.enter():
             return False
-        with self.asked() as moment:
-            return self.ledger.change != moment.generation.live.change
+        try:
+            return self.ledger.change != self.moment.generation.live.change
+        finally:
+            self._leave()
 
     @property
     def waits(self) -> bool:

@@ -90,24 +90,29 @@ class Overlaid:
     """
 
     def __init__(self, built: Search, vectors: np.ndarray, late: np.ndarray) -> None:
-        self._built, self._late, self._n = built, late, len(vectors)
+        self._built, self._late, self._vectors = built, late, vectors
         self._exact = ExactSearch(np.asarray(vectors[late]))
 
     def __len__(self) -> int:
-        return self._n
+        return len(self._vectors)
 
     def nearest(
         self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """As `Search.nearest`: exact over the late rows."""
-        there = np.ones(self._n, bool) if allowed is None else allowed.copy()
-        rows, scores = self._exact.nearest(vectors, k, there[self._late])
-        rows = np.where(rows >= 0, self._late[rows], -1) if len(self._late) else rows
+        rows, scores = unfilled(len(vectors), k)
+        there = np.ones(len(self), bool) if allowed is None else allowed.copy()
+        late, _ = self._exact.nearest(vectors, k, there[self._late])
         there[self._late] = False
-        older, cosines = self._built.nearest(vectors, k, there[: len(self._built)])
-        rows, scores = np.concatenate([older, rows], 1), np.concatenate([cosines, scores], 1)
-        order = np.lexsort((rows, -scores), axis=1)[:, :k]
-        return np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1)
+        older, _ = self._built.nearest(vectors, k, there[: len(self._built)])
+        for query, asked in enumerate(vectors):
+            both = [older[query][older[query] >= 0], self._late[late[query][late[query] >= 0]]]
+            found = np.sort(np.concatenate(both))
+            # Scored anew in one way: each search rounds in its own.
+            cosines = np.einsum("ij,j->i", self._vectors[found], asked)
+            best = top(cosines, k)
+            rows[query, : len(best)], scores[query, : len(best)] = found[best], cosines[best]
+        return rows, scores
 
 
 def unfilled(q: int, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm import Recommender, build
+from crossrec_llm import Recommender, build, gc, generations, rollback
 from crossrec_llm.errors import CrossrecError, DataError
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import Index, Ledger
@@ -66,13 +66,12 @@ class Life:
     def __init__(self, index: Path, rng: random.Random) -> None:
         self.index, self.rng, self.model = index, rng, Model()
         build(_shop.items(N_ITEMS), _shop.events(N_USERS), index, recipe=RECIPE)
-        self.ledger = self._open()
+        self.ledger, self.rec = self._open(), Recommender.open(index)
         for item in self.ledger.items().to_pylist():
             self.model.items[item["item_id"]] = item
         for event in self.ledger.events().to_pylist():
             row = (event["item_id"], event["timestamp"], "")
             self.model.events.setdefault(event["user_id"], []).append(row)
-        self.built_at = 0
 
     def _open(self) -> Ledger:
         with Index.open(self.index) as index:
@@ -177,26 +176,27 @@ class Life:
     # -- generations
 
     def build(self) -> None:
-        before = self._active()
-        report = build(index=self.index, recipe=RECIPE)
-        assert report.unchanged == (before == report.generation)
-        assert report.items == len(self.model.there)
-        self.built_at = self.model.change
+        assert build(index=self.index, recipe=RECIPE).items == len(self.model.there)
+
+    def roll_back(self) -> None:
+        if len(generations(self.index)) > 1:
+            rollback(self.index)
+
+    def clear_away(self) -> None:
+        gc(self.index, keep=self.rng.choice((1, 2)))
 
     def restart(self) -> None:
         self.ledger.close()
-        self.ledger = self._open()
+        self.rec.close()
+        self.ledger, self.rec = self._open(), Recommender.open(self.index)
 
     def ask(self) -> None:
-        """Answers over a generation that holds all there is."""
-        if self.built_at != self.model.change:
-            self.build()
+        """The open reader answers as of now, whichever generation is below."""
         there, takers = self.model.there, self.model.takers()
         words = self.rng.sample("tea cup lamp shoe book seed rope tent bowl drum".split(), 2)
         user = self.rng.choice(sorted(self.model.events))
-        with Recommender.open(self.index) as rec:
-            near = [r.item.item_id for r in rec.like(" ".join(words), k=10)]
-            answer = rec.for_user(user, k=8)
+        near = [r.item.item_id for r in self.rec.like(" ".join(words), k=10)]
+        answer = self.rec.for_user(user, k=8)
         seen = {item for item, _ in self.model.history(user)}
         found = [r.item.item_id for r in answer]
         assert set(found) <= set(there) - seen
@@ -211,10 +211,6 @@ class Life:
         """Of the text that the template makes: the title and the category."""
         item = self.model.items[item_id]
         return _shop.vector_of(f"{item['title']}. {', '.join(item['category'])}")
-
-    def _active(self) -> str:
-        with Index.open(self.index) as index:
-            return index.manifest.active
 
 
 def run(short: bool, seed: int, n: int | None = None) -> dict[str, float]:
@@ -243,7 +239,10 @@ def _live(index: Path, n: int, seed: int, say: Say) -> None:
         life.read: 0.33,
         life.read_all: 0.007,
         life.restart: RESTART,
-        life.ask: 0.0006,
+        life.ask: 0.002,
+        life.build: 0.0004,
+        life.roll_back: 0.0003,
+        life.clear_away: 0.0002,
     }
     chosen = rng.choices(list(operations), list(operations.values()), k=n)
     counts: Counter[str] = Counter()

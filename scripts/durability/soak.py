@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -105,6 +106,7 @@ def _ask(index: Path, seconds: float, seed: int, say: Say) -> None:
             slowest = max(slowest, time.perf_counter() - begun)
             if now - sampled >= 2:
                 sampled = now
+                gc.collect()  # what a replaced generation held is let go of when it comes to that
                 say(
                     json.dumps(
                         {
