@@ -69,7 +69,8 @@ def test_some_of_the_history_may_bring_it_and_only_that_explains_it(plain):
 
 def test_a_text_may_ask_for_anything_but_the_history_does_not_bend_it(plain):
     policed = under(plain, deny=["* -> Books"])
-    policed._encoder, policed._templates = plain.encoder, plain.templates
+    reader = policed._moments.newest.reader
+    reader._encoder, reader._templates = plain.encoder, plain.templates
     answer = policed.like("chess", 40, user="u17")
     assert "Books" in tops(answer)
     assert causes(answer, "Books") <= {"Books"}
@@ -98,7 +99,7 @@ def test_trees_rank_only_what_sees_all_of_the_history(plain, monkeypatch):
     recipe = Recipe.from_dict({"policy": {"deny": ["Games -> Books"]}})
     generation = plain.generation.asked_by(recipe).blended_by(tuned)
     policed = Recommender(generation)
-    assert isinstance(policed._answers._blends["user"], LearnedBlend)
+    assert isinstance(policed._moments.newest.answers._blends["user"], LearnedBlend)
     assert policed.for_history([*CHESS, "g-trowel"]).ids
     asked = []
     monkeypatch.setattr(LearnedBlend, "total", lambda *seen: asked.append(1) or seen[3].sum(axis=1))
