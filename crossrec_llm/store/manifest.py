@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.store.files import write_atomically
 
-FORMAT = 1
+FORMAT = 2
+"""What is written: 2 has the change number and the moment of each generation, and the order in
+which they went live. Format 1 is read as well."""
 
 
 @dataclass(frozen=True)
@@ -22,24 +24,68 @@ class GenerationRecord:
     parts : fingerprints by name: encoder, templates, recipe, inputs ...
     counts : items, users, events ...
     seal : sha256 of the generation's own generation.json, which has the checksums of its files.
+    change : the ledger's change number that it was built at; what came later is not in it.
+    built : when it was sealed, ISO 8601 in UTC; "" where nobody wrote it down (format 1).
     """
 
     parts: Mapping[str, str]
     counts: Mapping[str, int]
     seal: str
+    change: int = 0
+    built: str = ""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The generations that are kept, by name, and the name of the one that answers."""
+    """The generations that are kept, by name, and the name of the one that answers.
+
+    published : those that were live, in the order in which they went live; the last one is the
+        active one. Where it is not given, all of them were, in the order of their numbers. The
+        others were rehearsed, or rolled back from.
+    """
 
     active: str
     generations: Mapping[str, GenerationRecord]
+    published: tuple[str, ...] = ()
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if not self.published:
+            before = sorted(self.generations.keys() - {self.active}, key=number_of)
+            object.__setattr__(self, "published", (*before, self.active))
 
     @property
     def current(self) -> GenerationRecord:
         return self.generations[self.active]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Generations that are kept and not live, newest last: rehearsed, or rolled back from."""
+        return sorted(self.generations.keys() - set(self.published), key=number_of)
+
+    @property
+    def previous(self) -> str | None:
+        """What `rollback` goes back to."""
+        return self.published[-2] if len(self.published) > 1 else None
+
+    def adding(self, name: str, record: GenerationRecord) -> Manifest:
+        """With one more generation, which does not answer yet."""
+        return replace(self, generations={**self.generations, name: record}, format=FORMAT)
+
+    def activating(self, name: str) -> Manifest:
+        """With another of its generations live; going back takes those after it off the list."""
+        if name in self.published:
+            live = self.published[: self.published.index(name) + 1]
+        else:
+            live = (*self.published, name)
+        return replace(self, active=name, published=live, format=FORMAT)
+
+    def keeping(self, keep: int, *, waiting: int) -> Manifest:
+        """With the newest `keep` that were live (1 or more), and the newest `waiting` others."""
+        live = self.published[-keep:]
+        names = {*live, *self.waiting[len(self.waiting) - min(waiting, len(self.waiting)) :]}
+        kept = {name: record for name, record in self.generations.items() if name in names}
+        return replace(self, generations=kept, published=live, format=FORMAT)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -76,9 +122,13 @@ class Manifest:
             records = {
                 name: GenerationRecord(**record) for name, record in data["generations"].items()
             }
-            manifest = cls(data["active"], records, written)
+            manifest = cls(data["active"], records, tuple(data.get("published", ())), written)
             manifest.current  # noqa: B018  # the active generation must be among them
-        except (TypeError, KeyError, AttributeError) as error:
+            if manifest.published[-1] != manifest.active or not records.keys() >= {
+                *manifest.published
+            }:
+                raise ValueError("what was published is not what is there")
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise _damaged(path, error) from error
         return manifest
 
@@ -93,6 +143,11 @@ class Manifest:
         data["checksum"] = _checksum(data)
         text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
         write_atomically(path, (text + "\n").encode())
+
+
+def number_of(name: str) -> int:
+    """The number that a generation's name begins with."""
+    return int(name.partition("-")[0])
 
 
 def differences(index: Mapping[str, str], asked: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,350 @@
+"""The one process that may change which generations an index has, and which one answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+
+from crossrec_llm.errors import IndexDamaged, QueryError, StoreUnavailable
+from crossrec_llm.records import Progress
+from crossrec_llm.store.chroma import is_volatile
+from crossrec_llm.store.files import (
+    checksums,
+    disk_errors,
+    is_disk_full,
+    sync_folder,
+    sync_tree,
+    unavailable,
+    write_atomically,
+)
+from crossrec_llm.store.index import (
+    GENERATIONS,
+    LEDGER,
+    MANIFEST,
+    SEAL,
+    StoredGeneration,
+    damage,
+    damaged,
+    load_generation,
+    missing,
+    prefix_of,
+)
+from crossrec_llm.store.ledger import Ledger
+from crossrec_llm.store.lock import LOCK, free_lock, take_lock
+from crossrec_llm.store.manifest import GenerationRecord, Manifest, number_of
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+_log = logging.getLogger(__name__)
+
+_CACHE, _ASIDE = "vectors.cache", "rehearsed"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A generation being written; the fields are those of StoredGeneration."""
+
+    name: str
+    folder: Path
+    parts: Mapping[str, str]
+    prefix: str
+
+
+class IndexWriter:
+    """The one process that may change an index; a context manager that holds its lock.
+
+    Attributes
+    ----------
+    ledger : the truth, to be written.
+    cache_path : where encoded texts are kept.
+    active : the generation that answers now; None before the first, or if it is damaged.
+    """
+
+    def __init__(self, path: Path, lock: FileLock, ledger: Ledger, keep: int) -> None:
+        self.path, self.ledger = path, ledger
+        self.cache_path = path / _CACHE
+        self._lock, self._keep = lock, keep
+        self._manifest = _read_manifest(path)
+        self.active: StoredGeneration | None = None
+        if self._manifest:
+            try:
+                self.active = load_generation(
+                    path, self._manifest, self._manifest.active, ledger.id
+                )
+            except IndexDamaged as error:  # the next generation replaces it
+                _log.warning("%s", error)
+
+    @classmethod
+    def open(cls, path: Path, *, keep: int = 2) -> Self:
+        """Take the lock; the folder is made if it is not there.
+
+        Parameters
+        ----------
+        keep : how many generations stay after publishing, the active one included; 1 or more.
+
+        Raises
+        ------
+        IndexLocked : at once, naming the process that writes.
+        IndexDamaged, IndexMismatch : what is there cannot be continued.
+        StoreUnavailable : the place cannot be written, or holds something else.
+        """
+        if path.exists() and not path.is_dir():
+            raise StoreUnavailable(f"{path}: this is a file; an index is a folder")
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            _refuse_foreign(path)
+            (path / GENERATIONS).mkdir(exist_ok=True)
+        lock = take_lock(path)
+        try:
+            ledger = Ledger.open(path / LEDGER, write=True)
+            try:
+                return cls(path, lock, ledger, keep)
+            except BaseException:
+                ledger.close()
+                raise
+        except BaseException:
+            free_lock(path, lock)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self.close()
+        if isinstance(error, OSError) and is_disk_full(error):
+            raise unavailable(self.path, error) from error
+
+    def close(self) -> None:
+        """Give the lock back. Drafts that were not published are removed by the next one."""
+        self.ledger.close()
+        free_lock(self.path, self._lock)
+
+    def begin(self, parts: Mapping[str, str]) -> Draft:
+        """Start a generation made from these parts in a folder of its own.
+
+        The name depends on the parts and the published generations only: a build that was killed
+        and started again ends with the name that an undisturbed one has. What killed builds left
+        is removed here.
+        """
+        known = self._manifest.generations if self._manifest else {}
+        number = max(map(number_of, known), default=0) + 1
+        digest = hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()
+        name = f"{number:04d}-{digest[:8]}"
+        folder = self._folder(name + ".partial")
+        with disk_errors(folder):
+            self._remove_all_but(known)
+            folder.mkdir()
+        return Draft(name, folder, dict(parts), prefix_of(self.ledger.id, name))
+
+    def seal(
+        self,
+        draft: Draft,
+        counts: Mapping[str, int],
+        *,
+        change: int = 0,
+        truth: tuple[pa.Table, pa.Table] | None = None,
+    ) -> StoredGeneration:
+        """Make a draft a whole generation that does not answer yet; `activate` has it answer.
+
+        Chroma and all files of the draft must be closed. The checksums of its files go into its
+        generation.json, but for those that Chroma changes when it is only read. Everything is
+        durable before one rename makes the generation known.
+
+        Parameters
+        ----------
+        change : the ledger's change number that it was built at.
+        truth : items and events to become the truth when it goes live; None = it was built from
+            the ledger as it is.
+        """
+        manifest = self._require_manifest()
+        if truth is not None:
+            self._set_aside(draft.name, truth)
+        self._write(manifest.adding(draft.name, self._seal(draft, counts, change)))
+        return self.stored(draft.name)
+
+    def publish(
+        self,
+        draft: Draft,
+        counts: Mapping[str, int],
+        items: pa.Table | None = None,
+        events: pa.Table | None = None,
+        *,
+        change: int = 0,
+        progress: Progress | None = None,
+    ) -> StoredGeneration:
+        """Make a draft the active generation, and what it was built from the truth.
+
+        As `seal` and `activate` in one. The truth is replaced once everything else is durable, and
+        then one rename makes the generation live. A kill between these two leaves the old
+        generation over the new truth; the next build sees that from `Ledger.content` and goes on.
+        Generations beyond `keep` are removed afterwards.
+
+        Parameters
+        ----------
+        items, events : the new truth; None = it was built from the ledger as it is.
+        change : the ledger's change number that it was built at.
+        """
+        record = self._seal(draft, counts, change)
+        if items is not None and events is not None:
+            self.ledger.replace(items, events, progress=progress)
+        known = self._manifest or Manifest(draft.name, {})
+        live = known.adding(draft.name, record).activating(draft.name)
+        return self._go_live(live.keeping(self._keep, waiting=1))
+
+    def activate(self, name: str, *, progress: Progress | None = None) -> StoredGeneration:
+        """Have a kept generation answer: one that was sealed, or one that was live before.
+
+        Raises
+        ------
+        QueryError : there is none of this name.
+        IndexDamaged : a file of it is not as it was sealed.
+        """
+        manifest = self._require_manifest()
+        if name not in manifest.generations:
+            there = ", ".join(sorted(manifest.generations, key=number_of))
+            raise QueryError(f"no generation is called {name!r}; there is {there}")
+        stored = self.stored(name)
+        if harmed := damage(stored):
+            raise damaged(stored.folder, f"{harmed[0]} is not as it was published")
+        if (aside := self._aside(name)).exists():
+            self.ledger.replace(*_read_aside(aside), progress=progress)
+        return self._go_live(manifest.activating(name))
+
+    def collect(self, keep: int) -> list[str]:
+        """Remove all but the newest `keep` generations that were live; the names of the others.
+
+        What is left of unfinished builds goes too.
+        """
+        manifest = self._require_manifest()
+        kept = manifest.keeping(keep, waiting=0)
+        if kept.generations.keys() != manifest.generations.keys():
+            self._write(kept)
+        self._remove_all_but(kept.generations)
+        return sorted(manifest.generations.keys() - kept.generations.keys(), key=number_of)
+
+    def stored(self, name: str) -> StoredGeneration:
+        """A kept generation by its name.
+
+        Raises
+        ------
+        IndexDamaged : its folder is missing, or not the one that was sealed.
+        """
+        return load_generation(self.path, self._require_manifest(), name, self.ledger.id)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What is kept and which one answers; None before the first build."""
+        return self._manifest
+
+    @property
+    def prefixes(self) -> list[str]:
+        """What the collections of the kept generations start with, for clearing up a server."""
+        known = self._manifest.generations if self._manifest else {}
+        return [prefix_of(self.ledger.id, name) for name in known]
+
+    def _folder(self, name: str) -> Path:
+        return self.path / GENERATIONS / name
+
+    def _aside(self, name: str) -> Path:
+        """Where the truth of a rehearsed generation waits for it to go live."""
+        return self.path / _ASIDE / name
+
+    def _set_aside(self, name: str, truth: tuple[pa.Table, pa.Table]) -> None:
+        folder = self._aside(name)
+        with disk_errors(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for table, part in zip(truth, ("items", "events"), strict=True):
+                with pa.ipc.new_file(str(folder / f"{part}.arrow"), table.schema) as writer:
+                    writer.write_table(table)
+            sync_tree(folder)
+            sync_folder(folder.parent)
+
+    def _seal(self, draft: Draft, counts: Mapping[str, int], change: int) -> GenerationRecord:
+        """Give a draft its checksums and its name, durably."""
+        final = self._folder(draft.name)
+        seal = {
+            "name": draft.name,
+            "parts": dict(draft.parts),
+            "counts": dict(counts),
+            "change": change,
+            "files": checksums(draft.folder, skip=is_volatile),
+        }
+        content = json.dumps(seal, indent=1, sort_keys=True, ensure_ascii=False).encode()
+        with disk_errors(final):
+            write_atomically(draft.folder / SEAL, content)
+            sync_tree(draft.folder)
+            draft.folder.replace(final)
+            sync_folder(final.parent)
+        return GenerationRecord(
+            dict(draft.parts),
+            dict(counts),
+            hashlib.sha256(content).hexdigest(),
+            change,
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _require_manifest(self) -> Manifest:
+        if self._manifest is None:
+            raise missing(self.path)
+        return self._manifest
+
+    def _write(self, manifest: Manifest) -> None:
+        manifest.write(self.path / MANIFEST)
+        self._manifest = manifest
+
+    def _go_live(self, manifest: Manifest) -> StoredGeneration:
+        self._write(manifest)
+        self.active = self.stored(manifest.active)
+        self._remove_all_but(manifest.generations)
+        return self.active
+
+    def _remove_all_but(self, names: Collection[str]) -> None:
+        """Folders of other generations, and truths that wait for none of these any more."""
+        waiting = set(names) - set(self._manifest.published if self._manifest else ())
+        for place, kept in ((GENERATIONS, set(names)), (_ASIDE, waiting)):
+            folder = self.path / place
+            for entry in folder.iterdir() if folder.exists() else ():
+                if entry.name not in kept:
+                    shutil.rmtree(entry, ignore_errors=True)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse a folder that holds other things, so that a mistyped path mixes nothing up."""
+    names = {entry.name for entry in path.iterdir()}
+    if names and not names & {LEDGER, LOCK, GENERATIONS}:
+        shown = ", ".join(sorted(names)[:3])
+        raise StoreUnavailable(
+            f"{path}: this folder holds other things ({shown}); give a new or an empty one"
+        )
+
+
+def _read_manifest(path: Path) -> Manifest | None:
+    try:
+        return Manifest.read(path / MANIFEST)
+    except FileNotFoundError:
+        return None
+
+
+def _read_aside(folder: Path) -> tuple[pa.Table, pa.Table]:
+    try:
+        tables = [
+            pa.ipc.open_file(pa.memory_map(str(folder / f"{part}.arrow"))).read_all()
+            for part in ("items", "events")
+        ]
+    except (OSError, pa.ArrowException) as error:
+        raise IndexDamaged(
+            f"{folder}: what this generation was rehearsed with cannot be read ({error}); "
+            "rehearse it again"
+        ) from error
+    return tables[0], tables[1]
