@@ -100,7 +100,9 @@ class RowSums:
         self._write(table, f"{count}:{total % _MODULUS:x}")
 
     def _write(self, name: str, value: str) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (_OURS + name, value))
+        self._connection.execute(
+            "INSERT OR REPLACE INTO about VALUES (?, ?)", (_OURS + name, value)
+        )
 
 
 def damaged_rows(connection: sqlite3.Connection) -> list[str]:
@@ -254,9 +256,7 @@ def _parsed(kept: str) -> tuple[int, int]:
     return int(count), int(total, 16)
 
 
-def _summed(
-    connection: sqlite3.Connection, table: str, columns: Sequence[str]
-) -> tuple[int, int]:
+def _summed(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> tuple[int, int]:
     """How many rows there are, and the sum of their hashes."""
     count = total = 0
     names = ", ".join(f'"{column}"' for column in columns)
