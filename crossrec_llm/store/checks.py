@@ -1,7 +1,7 @@
 """Checksums over an SQLite file of ours: over its rows, its log and its bytes.
 
-SQLite's own check looks at its trees only: a flipped letter of a title, or a bit of a vector, passes.
-So there are three more:
+SQLite's own check looks at its trees only: a flipped letter of a title, or a bit of a vector,
+passes. So there are three more:
 
 - `RowSums`: for each table the sum of the hashes of its rows, in whatever order they lie. It is
   changed by the transaction that changes the rows, and so is right at any moment, after a kill too.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
@@ -21,11 +22,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from crossrec_llm.errors import StoreError
 from crossrec_llm.store.files import sha256_of, write_atomically
+
+_log = logging.getLogger(__name__)
 
 _OURS = "check:"  # what names in `about` of our own start with
 _MODULUS = 1 << 64
-_ENCODE = json.JSONEncoder(separators=(",", ":"), default=bytes.hex).encode
+_EVENTS = {"insert": {"NEW": 1}, "delete": {"OLD": -1}, "update": {"OLD": -1, "NEW": 1}}
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 SealState = Literal["whole", "damaged", "out of date", "missing"]
 
@@ -40,7 +45,8 @@ class RowSums:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._changed: dict[str, list[int]] = {}
-        self.committed = False
+        self._refilled: list[str] = []
+        self._changed_file = False
 
     @classmethod
     def watch(cls, connection: sqlite3.Connection) -> Self:
@@ -48,26 +54,21 @@ class RowSums:
         sums = cls(connection)
         connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE removes unseen
         connection.create_function("crossrec_count", -1, sums._count)
-        for table, columns in _tables(connection).items():
-            for event, calls in (
-                ("INSERT", [(1, "NEW")]),
-                ("DELETE", [(-1, "OLD")]),
-                ("UPDATE", [(-1, "OLD"), (1, "NEW")]),
-            ):
-                body = " ".join(
-                    f"SELECT crossrec_count('{table}', {sign}, "
-                    f"{', '.join(f'{row}."{column}"' for column in columns)});"
-                    for sign, row in calls
-                )
-                connection.execute(
-                    f"CREATE TEMP TRIGGER count_{event}_{table} AFTER {event} ON main.{table} "
-                    f"BEGIN {body} END"
-                )
+        for table in _tables(connection):
+            for event in _EVENTS:
+                sums._watch(table, event)
         if _kept(connection).keys() != {*_tables(connection), "rest", "commits"}:
             connection.execute("BEGIN IMMEDIATE")
             sums._start()
             connection.execute("COMMIT")
         return sums
+
+    def empty(self, table: str) -> None:
+        """Delete all rows of a table that is filled anew: its sum is taken at the end at once."""
+        for event in _EVENTS:
+            self._connection.execute(f"DROP TRIGGER temp.count_{event}_{table}")
+        self._connection.execute(f"DELETE FROM {table}")
+        self._refilled.append(table)
 
     def settle(self) -> None:
         """Write the sums down; to be called last in every transaction."""
@@ -75,26 +76,57 @@ class RowSums:
         for table, (count, total) in self._changed.items():
             old_count, old_total = _parsed(kept.get(table, "0:0"))
             self._keep(table, old_count + count, old_total + total)
-        self._changed.clear()
+        for table in self._refilled:
+            self._keep(table, *_summed(self._connection, table, _tables(self._connection)[table]))
+            for event in _EVENTS:
+                self._watch(table, event)
+        self._clear()
         self._write("commits", str(int(kept.get("commits", 0)) + 1))
         self._write("rest", _rest(self._connection))
-        self.committed = True
+        self._changed_file = True
 
     def forget(self) -> None:
         """What was counted since the transaction began is not to be: it was rolled back."""
-        self._changed.clear()
+        self._clear()
+
+    def seal(self, path: Path) -> None:
+        """Seal the file as it is now, if this connection changed it and nobody else is at it."""
+        if not self._changed_file:
+            return
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            seal(path, commits(self._connection))
+        except (sqlite3.Error, OSError, StoreError) as error:  # out of date, then: no harm is done
+            _log.info("%s was not sealed: %s", path, error)
+
+    def _watch(self, table: str, event: str) -> None:
+        columns = _tables(self._connection)[table]
+        body = " ".join(
+            f"SELECT crossrec_count('{table}', {sign}, "
+            + ", ".join(f'{row}."{column}"' for column in columns)
+            + ");"
+            for row, sign in _EVENTS[event].items()
+        )
+        self._connection.execute(
+            f"CREATE TEMP TRIGGER count_{event}_{table} AFTER {event} ON main.{table} "
+            f"BEGIN {body} END"
+        )
 
     def _count(self, table: str, sign: int, *row: Any) -> None:
         changed = self._changed.setdefault(table, [0, 0])
         changed[0] += sign
         changed[1] += sign * _hash(row)
 
-    def _start(self) -> None:
+    def _clear(self) -> None:
         self._changed.clear()
+        self._refilled.clear()
+
+    def _start(self) -> None:
         for table, columns in _tables(self._connection).items():
             self._keep(table, *_summed(self._connection, table, columns))
         self._write("commits", "1")
         self._write("rest", _rest(self._connection))
+        self._changed_file = True
 
     def _keep(self, table: str, count: int, total: int) -> None:
         self._write(table, f"{count}:{total % _MODULUS:x}")
@@ -279,7 +311,7 @@ def _rest(connection: sqlite3.Connection) -> str:
 
 
 def _hash(row: Sequence[Any]) -> int:
-    digest = hashlib.blake2b(_ENCODE(row).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(ascii(row).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 

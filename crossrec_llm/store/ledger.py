@@ -28,6 +28,7 @@ from crossrec_llm.errors import (
 )
 from crossrec_llm.profiles import Correction
 from crossrec_llm.records import Progress
+from crossrec_llm.store.checks import RowSums
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA, near_matches
 from crossrec_llm.tables.fingerprint import feed
@@ -71,8 +72,11 @@ class Ledger:
     Reading never waits for a writer, and sees what was acknowledged before the read began.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, sums: RowSums | None = None
+    ) -> None:
         self._connection, self.path = connection, path
+        self._sums = sums
 
     @classmethod
     def open(cls, path: Path, *, write: bool) -> Self:
@@ -97,12 +101,16 @@ class Ledger:
             )
             try:
                 _prepare(connection, path, write)
+                sums = RowSums.watch(connection) if write else None
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection, path)
+        return cls(connection, path, sums)
 
     def close(self) -> None:
+        """Let go of the file; a writer seals what it has changed."""
+        if self._sums is not None:
+            self._sums.seal(self.path)
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -159,7 +167,7 @@ class Ledger:
         total = len(items) + len(users) + len(events)
         with _translated(self.path), self._transaction() as execute:
             for table in ("events", "users", "items"):
-                execute(f"DELETE FROM {table}")
+                self._writing.empty(table)
             execute("DROP INDEX IF EXISTS events_by_item")
             done = 0
             for name, width, rows in (
@@ -283,13 +291,20 @@ class Ledger:
         with _translated(self.path):
             return self._connection.execute(statement, values).fetchall()
 
+    @property
+    def _writing(self) -> RowSums:
+        assert self._sums is not None, "this ledger was opened to be read"
+        return self._sums
+
     @contextmanager
     def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection.execute
+            self._writing.settle()
             self._connection.execute("COMMIT")
         except BaseException:
+            self._writing.forget()
             if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
                 self._connection.execute("ROLLBACK")
             raise
