@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 # Below the number of parameters that any SQLite since 3.32 takes.
 _CHUNK = 10_000
+_CHECK = 8  # bytes of a checksum
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)"
 T = TypeVar("T")
@@ -26,7 +29,9 @@ class VectorCache:
     """One SQLite file of float32 unit vectors.
 
     A batch is one transaction: after a kill at any moment each batch is there whole or not at
-    all. A damaged file is set aside with a warning and started anew: it is only a cache.
+    all. Each vector has a checksum behind it, and counts as missing where that does not fit:
+    a flipped bit leaves a unit vector, but a wrong one. A damaged file is set aside with a warning
+    and started anew: it is only a cache.
     """
 
     def __init__(self, path: Path, dim: int) -> None:
@@ -57,13 +62,8 @@ class VectorCache:
     def put_many(self, keys: Sequence[bytes], vectors: np.ndarray) -> None:
         """Keep `vectors` (n, dim) under `keys`, all or nothing."""
         rows = np.ascontiguousarray(vectors, dtype="<f4")
-        pairs = [(key, row.tobytes()) for key, row in zip(keys, rows, strict=True)]
-
-        def write(connection: sqlite3.Connection) -> None:
-            with connection:
-                connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", pairs)
-
-        self._retrying(write)
+        pairs = [(key, _checked(key, row.tobytes())) for key, row in zip(keys, rows, strict=True)]
+        self._retrying(lambda connection: _put(connection, pairs))
 
     def __len__(self) -> int:
         return self._retrying(
@@ -93,18 +93,24 @@ class VectorCache:
         places: dict[bytes, list[int]] = {}
         for place, key in enumerate(keys):
             places.setdefault(key, []).append(place)
+        there = np.zeros(len(keys), bool)
+        unchecked: list[tuple[bytes, bytes]] = []
         distinct = sorted(places)
         for start in range(0, len(distinct), _CHUNK):
             chunk = distinct[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
             query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"
             for key, blob in connection.execute(query, chunk):
-                if len(blob) == 4 * self.dim:
-                    vectors[places[key]] = np.frombuffer(blob, dtype="<f4")
-        # A row that is no unit vector was damaged on disk: it counts as missing.
-        with np.errstate(all="ignore"):
-            lengths = np.einsum("ij,ij->i", vectors, vectors)
-        return vectors, np.abs(lengths - 1) < 1e-3
+                vector = blob[: 4 * self.dim]
+                if len(blob) == 4 * self.dim and _is_unit(vector):
+                    unchecked.append((key, _checked(key, vector)))
+                elif blob != _checked(key, vector) or len(vector) != 4 * self.dim:
+                    continue
+                vectors[places[key]] = np.frombuffer(vector, dtype="<f4")
+                there[places[key]] = True
+        # Vectors of before there were checksums get theirs when they are first read.
+        _put(connection, unchecked)
+        return vectors, there
 
     def _retrying(self, act: Callable[[sqlite3.Connection], T]) -> T:
         """Run `act`; on a damaged file once more on a new one."""
@@ -124,6 +130,59 @@ class VectorCache:
         raise AssertionError("unreachable")
 
 
+def damaged_vectors(path: Path) -> tuple[int, int, int]:
+    """Of the vectors of a cache: those that are not as they were written, unchecked ones, all.
+
+    Raises
+    ------
+    sqlite3.DatabaseError : the file cannot be read at all.
+    """
+    damaged = unchecked = total = 0
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        for key, blob in connection.execute("SELECT key, vector FROM vectors NOT INDEXED"):
+            total += 1
+            if isinstance(key, bytes) and isinstance(blob, bytes) and len(blob) % 64 == 0:
+                unchecked += 1
+                damaged += not _is_unit(blob)
+            else:
+                damaged += not _is_whole(key, blob)
+    return damaged, unchecked, total
+
+
+def drop_damaged(path: Path) -> int:
+    """Take vectors that are not as they were written out of a cache; how many there were."""
+    with closing(_connect(path)) as connection, connection:
+        rows = connection.execute("SELECT rowid, key, vector FROM vectors NOT INDEXED")
+        damaged = [(row,) for row, key, blob in rows.fetchall() if not _is_whole(key, blob)]
+        connection.executemany("DELETE FROM vectors WHERE rowid = ?", damaged)
+    return len(damaged)
+
+
+def _put(connection: sqlite3.Connection, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+    if pairs:
+        with connection:
+            connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", pairs)
+
+
+def _checked(key: bytes, vector: bytes) -> bytes:
+    """A vector with its checksum behind it."""
+    return vector + hashlib.blake2b(key + vector, digest_size=_CHECK).digest()
+
+
+def _is_whole(key: Any, blob: Any) -> bool:
+    return (
+        isinstance(key, bytes)
+        and isinstance(blob, bytes)
+        and blob == _checked(key, blob[:-_CHECK])
+    )
+
+
+def _is_unit(vector: bytes) -> bool:
+    with np.errstate(all="ignore"):
+        row = np.frombuffer(vector, dtype="<f4")
+        return bool(abs(row @ row - 1) < 1e-3)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path, timeout=30)
@@ -131,6 +190,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode=WAL")
         # A killed process loses nothing; a power cut may cost the last batches, not the file.
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA secure_delete=ON")
         connection.execute(_SCHEMA)
     except BaseException:
         connection.close()

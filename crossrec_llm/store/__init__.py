@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.index import Index, StoredGeneration, damage
-from crossrec_llm.store.ledger import Ledger, content_digest
+from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
+from crossrec_llm.store.rows import content_digest
 from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability, top
 from crossrec_llm.store.writer import Draft, IndexWriter
 
 __all__ = [
     "FORMAT",
+    "Appended",
     "ChromaSearch",
     "ChromaStore",
     "Draft",
@@ -19,7 +22,10 @@ __all__ = [
     "Index",
     "IndexWriter",
     "Ledger",
+    "LiveItems",
     "Manifest",
+    "Merged",
+    "Put",
     "Reachability",
     "Search",
     "StoreOptions",

@@ -19,6 +19,7 @@ import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -48,20 +49,17 @@ class RowSums:
         self._refilled: list[str] = []
         self._changed_file = False
 
-    @classmethod
-    def watch(cls, connection: sqlite3.Connection) -> Self:
+    def watch(self) -> None:
         """Start to count; rows that were there before there were sums are taken as they are."""
-        sums = cls(connection)
-        connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE removes unseen
-        connection.create_function("crossrec_count", -1, sums._count)
-        for table in _tables(connection):
+        self._connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE removes unseen
+        self._connection.create_function("crossrec_count", -1, self._count)
+        for table in _tables(self._connection):
             for event in _EVENTS:
-                sums._watch(table, event)
-        if _kept(connection).keys() != {*_tables(connection), "rest", "commits"}:
-            connection.execute("BEGIN IMMEDIATE")
-            sums._start()
-            connection.execute("COMMIT")
-        return sums
+                self._watch(table, event)
+        if not self._complete():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._start()
+            self._connection.execute("COMMIT")
 
     def empty(self, table: str) -> None:
         """Delete all rows of a table that is filled anew: its sum is taken at the end at once."""
@@ -74,10 +72,10 @@ class RowSums:
         """Write the sums down; to be called last in every transaction."""
         kept = _kept(self._connection)
         for table, (count, total) in self._changed.items():
-            old_count, old_total = _parsed(kept.get(table, "0:0"))
-            self._keep(table, old_count + count, old_total + total)
+            self._keep(table, _Sum.parse(kept[table]).changed(count, total))
         for table in self._refilled:
-            self._keep(table, *_summed(self._connection, table, _tables(self._connection)[table]))
+            columns = _tables(self._connection)[table]
+            self._keep(table, _Sum.of(self._connection, table, columns))
             for event in _EVENTS:
                 self._watch(table, event)
         self._clear()
@@ -121,15 +119,27 @@ class RowSums:
         self._changed.clear()
         self._refilled.clear()
 
+    def _complete(self) -> bool:
+        kept, tables = _kept(self._connection), _tables(self._connection)
+        return kept.keys() == {*tables, "rest", "commits"} and all(
+            _Sum.parse(kept[table]).columns == columns for table, columns in tables.items()
+        )
+
     def _start(self) -> None:
+        """Sums of everything, after a last look at the sums of an earlier layout."""
+        kept = _kept(self._connection)
         for table, columns in _tables(self._connection).items():
-            self._keep(table, *_summed(self._connection, table, columns))
-        self._write("commits", "1")
+            if table in kept:
+                wanted = _Sum.parse(kept[table])
+                if wanted != _Sum.of(self._connection, table, wanted.columns):
+                    raise sqlite3.DatabaseError(f"rows of {table} are malformed")
+            self._keep(table, _Sum.of(self._connection, table, columns))
+        self._write("commits", str(int(kept.get("commits", 0)) + 1))
         self._write("rest", _rest(self._connection))
         self._changed_file = True
 
-    def _keep(self, table: str, count: int, total: int) -> None:
-        self._write(table, f"{count}:{total % _MODULUS:x}")
+    def _keep(self, table: str, sum: _Sum) -> None:
+        self._write(table, str(sum))
 
     def _write(self, name: str, value: str) -> None:
         self._connection.execute(
@@ -148,14 +158,14 @@ def damaged_rows(connection: sqlite3.Connection) -> list[str]:
         kept = _kept(reading)
         for table, columns in _tables(reading).items():
             try:
-                wanted, found = _parsed(kept[table]), _summed(reading, table, columns)
+                wanted, found = _Sum.parse(kept[table]), _Sum.of(reading, table, columns)
             except (sqlite3.DatabaseError, LookupError, ValueError) as error:
                 damaged.append(f"{table}: cannot be read ({error})")
                 continue
-            if wanted[0] != found[0]:
-                damaged.append(f"{table}: {found[0]:,} rows, of {wanted[0]:,} that were written")
+            if wanted.count != found.count:
+                damaged.append(f"{table}: {found.count:,} rows, of {wanted.count:,} written")
             elif wanted != found:
-                damaged.append(f"{table}: at least one of its {found[0]:,} rows was changed")
+                damaged.append(f"{table}: at least one of its {found.count:,} rows was changed")
         if kept.get("rest") != _rest(reading):
             damaged.append("about: the description of the file was changed")
     return damaged
@@ -283,18 +293,32 @@ def _kept(connection: sqlite3.Connection) -> dict[str, str]:
     return {str(name).removeprefix(_OURS): str(value) for name, value in rows.fetchall()}
 
 
-def _parsed(kept: str) -> tuple[int, int]:
-    count, _, total = kept.partition(":")
-    return int(count), int(total, 16)
+@dataclass(frozen=True)
+class _Sum:
+    """count rows, and the sum of the hashes of some of their columns."""
 
+    count: int
+    total: int
+    columns: list[str]
 
-def _summed(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> tuple[int, int]:
-    """How many rows there are, and the sum of their hashes."""
-    count = total = 0
-    names = ", ".join(f'"{column}"' for column in columns)
-    for row in connection.execute(f"SELECT {names} FROM main.{table} NOT INDEXED"):
-        count, total = count + 1, total + _hash(row)
-    return count, total % _MODULUS
+    @classmethod
+    def parse(cls, kept: str) -> Self:
+        count, total, columns = kept.split(":")
+        return cls(int(count), int(total, 16), columns.split(","))
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, table: str, columns: list[str]) -> Self:
+        count = total = 0
+        names = ", ".join(f'"{column}"' for column in columns)
+        for row in connection.execute(f"SELECT {names} FROM main.{table} NOT INDEXED"):
+            count, total = count + 1, total + _hash(row)
+        return cls(count, total % _MODULUS, columns)
+
+    def changed(self, count: int, total: int) -> Self:
+        return replace(self, count=self.count + count, total=(self.total + total) % _MODULUS)
+
+    def __str__(self) -> str:
+        return f"{self.count}:{self.total:x}:{','.join(self.columns)}"
 
 
 def _rest(connection: sqlite3.Connection) -> str:
