@@ -1,11 +1,12 @@
 """Text -> vectors: templates, the encoder and its cache, the space."""
 
-from crossrec_llm.meaning.cache import VectorCache
+from crossrec_llm.meaning.cache import CacheState, VectorCache, drop_damaged, inspect_cache
 from crossrec_llm.meaning.encoder import Encoder, EncoderOptions
 from crossrec_llm.meaning.space import Space, SpaceOptions
 from crossrec_llm.meaning.templates import TemplateOptions, Templates
 
 __all__ = [
+    "CacheState",
     "Encoder",
     "EncoderOptions",
     "Space",
@@ -13,4 +14,6 @@ __all__ = [
     "TemplateOptions",
     "Templates",
     "VectorCache",
+    "drop_damaged",
+    "inspect_cache",
 ]

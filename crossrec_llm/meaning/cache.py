@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -19,9 +20,11 @@ logger = logging.getLogger(__name__)
 
 # Below the number of parameters that any SQLite since 3.32 takes.
 _CHUNK = 10_000
-_CHECK = 8  # bytes of a checksum
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_SCHEMA = "CREATE TABLE IF NOT EXISTS vectors (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS vectors "
+    "(key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL, checksum BLOB)"
+)
 T = TypeVar("T")
 
 
@@ -29,7 +32,7 @@ class VectorCache:
     """One SQLite file of float32 unit vectors.
 
     A batch is one transaction: after a kill at any moment each batch is there whole or not at
-    all. Each vector has a checksum behind it, and counts as missing where that does not fit:
+    all. Each vector has a checksum, and counts as missing where that does not fit:
     a flipped bit leaves a unit vector, but a wrong one. A damaged file is set aside with a warning
     and started anew: it is only a cache.
     """
@@ -62,7 +65,7 @@ class VectorCache:
     def put_many(self, keys: Sequence[bytes], vectors: np.ndarray) -> None:
         """Keep `vectors` (n, dim) under `keys`, all or nothing."""
         rows = np.ascontiguousarray(vectors, dtype="<f4")
-        pairs = [(key, _checked(key, row.tobytes())) for key, row in zip(keys, rows, strict=True)]
+        pairs = [(key, row.tobytes()) for key, row in zip(keys, rows, strict=True)]
         self._retrying(lambda connection: _put(connection, pairs))
 
     def __len__(self) -> int:
@@ -99,13 +102,12 @@ class VectorCache:
         for start in range(0, len(distinct), _CHUNK):
             chunk = distinct[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
-            query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"
-            for key, blob in connection.execute(query, chunk):
-                vector = blob[: 4 * self.dim]
-                if len(blob) == 4 * self.dim and _is_unit(vector):
-                    unchecked.append((key, _checked(key, vector)))
-                elif blob != _checked(key, vector) or len(vector) != 4 * self.dim:
+            query = f"SELECT key, vector, checksum FROM vectors WHERE key IN ({marks})"
+            for key, vector, checksum in connection.execute(query, chunk):
+                if len(vector) != 4 * self.dim or not _is_whole(key, vector, checksum):
                     continue
+                if checksum is None:
+                    unchecked.append((key, vector))
                 vectors[places[key]] = np.frombuffer(vector, dtype="<f4")
                 there[places[key]] = True
         # Vectors of before there were checksums get theirs when they are first read.
@@ -130,54 +132,69 @@ class VectorCache:
         raise AssertionError("unreachable")
 
 
-def damaged_vectors(path: Path) -> tuple[int, int, int]:
-    """Of the vectors of a cache: those that are not as they were written, unchecked ones, all.
+@dataclass(frozen=True)
+class CacheState:
+    """vectors in a cache; unchecked ones, of before there were checksums; damaged ones."""
+
+    vectors: int
+    unchecked: int
+    damaged: int
+
+
+def inspect_cache(path: Path) -> CacheState:
+    """Look at every vector of a cache; writes nothing.
 
     Raises
     ------
     sqlite3.DatabaseError : the file cannot be read at all.
     """
-    damaged = unchecked = total = 0
+    vectors = unchecked = damaged = 0
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        for key, blob in connection.execute("SELECT key, vector FROM vectors NOT INDEXED"):
-            total += 1
-            if isinstance(key, bytes) and isinstance(blob, bytes) and len(blob) % 64 == 0:
-                unchecked += 1
-                damaged += not _is_unit(blob)
-            else:
-                damaged += not _is_whole(key, blob)
-    return damaged, unchecked, total
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(vectors)")]
+        checksum = "checksum" if "checksum" in columns else "NULL"
+        for row in connection.execute(f"SELECT key, vector, {checksum} FROM vectors NOT INDEXED"):
+            vectors += 1
+            unchecked += row[2] is None
+            damaged += not _is_whole(*row)
+    return CacheState(vectors, unchecked, damaged)
 
 
 def drop_damaged(path: Path) -> int:
-    """Take vectors that are not as they were written out of a cache; how many there were."""
-    with closing(_connect(path)) as connection, connection:
-        rows = connection.execute("SELECT rowid, key, vector FROM vectors NOT INDEXED")
-        damaged = [(row,) for row, key, blob in rows.fetchall() if not _is_whole(key, blob)]
-        connection.executemany("DELETE FROM vectors WHERE rowid = ?", damaged)
+    """Take vectors that are not as they were written out of a cache; how many there were.
+
+    Raises
+    ------
+    sqlite3.DatabaseError : the file cannot be read at all.
+    """
+    with closing(_connect(path)) as connection:
+        rows = connection.execute("SELECT rowid, key, vector, checksum FROM vectors NOT INDEXED")
+        damaged = [(row,) for row, *rest in rows if not _is_whole(*rest)]
+        with connection:
+            connection.executemany("DELETE FROM vectors WHERE rowid = ?", damaged)
+            connection.execute("REINDEX")
+        connection.execute("VACUUM")
     return len(damaged)
 
 
 def _put(connection: sqlite3.Connection, pairs: Sequence[tuple[bytes, bytes]]) -> None:
     if pairs:
+        rows = [(key, vector, _checksum(key, vector)) for key, vector in pairs]
         with connection:
-            connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", pairs)
+            connection.executemany(
+                "INSERT OR REPLACE INTO vectors (key, vector, checksum) VALUES (?, ?, ?)", rows
+            )
 
 
-def _checked(key: bytes, vector: bytes) -> bytes:
-    """A vector with its checksum behind it."""
-    return vector + hashlib.blake2b(key + vector, digest_size=_CHECK).digest()
+def _checksum(key: bytes, vector: bytes) -> bytes:
+    return hashlib.blake2b(key + vector, digest_size=8).digest()
 
 
-def _is_whole(key: Any, blob: Any) -> bool:
-    return (
-        isinstance(key, bytes)
-        and isinstance(blob, bytes)
-        and blob == _checked(key, blob[:-_CHECK])
-    )
-
-
-def _is_unit(vector: bytes) -> bool:
+def _is_whole(key: Any, vector: Any, checksum: Any) -> bool:
+    """Whether a row is as it was written; without a checksum, whether it can be."""
+    if not isinstance(key, bytes) or not isinstance(vector, bytes) or len(vector) % 4:
+        return False
+    if checksum is not None:
+        return bool(checksum == _checksum(key, vector))
     with np.errstate(all="ignore"):
         row = np.frombuffer(vector, dtype="<f4")
         return bool(abs(row @ row - 1) < 1e-3)
@@ -192,6 +209,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA secure_delete=ON")
         connection.execute(_SCHEMA)
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(vectors)")]
+        if "checksum" not in columns:  # as it was before there were checksums
+            connection.execute("ALTER TABLE vectors ADD COLUMN checksum BLOB")
     except BaseException:
         connection.close()
         raise

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from crossrec_llm.errors import StoreError
+from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.store.files import sha256_of, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -231,6 +232,16 @@ def seal(path: Path, commits: int) -> None:
     if not _log_size(path):
         content["check"] = hashlib.sha256(_ENCODE(content).encode()).hexdigest()
         write_atomically(seal_path(path), _ENCODE(content).encode())
+
+
+def seal_cache(path: Path) -> None:
+    """Seal a cache of vectors that this process has let go of, if it is there and can be read."""
+    try:
+        if path.exists():
+            state = inspect_cache(path)
+            seal(path, state.vectors - state.unchecked)
+    except (sqlite3.Error, OSError, StoreError) as error:
+        _log.info("%s was not sealed: %s", path, error)
 
 
 def unsealed(path: Path, commits: int) -> SealState:
