@@ -25,7 +25,7 @@ from crossrec_llm.answering import (
 )
 from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
-from crossrec_llm.meaning import Encoder, Space, TemplateOptions, Templates
+from crossrec_llm.meaning import Canaries, Encoder, Space, TemplateOptions, Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress, Receipt
 from crossrec_llm.signals import FittedSignals, Text, TextOptions
@@ -277,6 +277,11 @@ class Generation:
                 f"this index was built with something else ({'; '.join(differing)}); "
                 "run `crossrec build` again, or set up what it was built with"
             )
+
+    @property
+    def canaries(self) -> Canaries | None:
+        """What the encoder made of the canary texts; None in memory, and in older generations."""
+        return Canaries.load(self.stored.folder) if self.stored else None
 
     def templates(self, encoder: Encoder) -> Templates:
         """The templates that the generation was built with."""

@@ -68,6 +68,15 @@ class VectorCache:
         pairs = [(key, row.tobytes()) for key, row in zip(keys, rows, strict=True)]
         self._retrying(lambda connection: _put(connection, pairs))
 
+    def clear(self) -> None:
+        """Forget everything: what made it is not what makes vectors now."""
+
+        def empty(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.execute("DELETE FROM vectors")
+
+        self._retrying(empty)
+
     def __len__(self) -> int:
         return self._retrying(
             lambda connection: int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])

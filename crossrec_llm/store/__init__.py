@@ -9,7 +9,7 @@ from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
 from crossrec_llm.store.rows import content_digest
 from crossrec_llm.store.search import ExactSearch, Reachability, Search, reachability, top
-from crossrec_llm.store.writer import Draft, IndexWriter
+from crossrec_llm.store.writer import Draft, IndexWriter, Truth
 
 __all__ = [
     "FORMAT",
@@ -30,6 +30,7 @@ __all__ = [
     "Search",
     "StoreOptions",
     "StoredGeneration",
+    "Truth",
     "content_digest",
     "damage",
     "differences",

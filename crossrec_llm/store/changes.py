@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.errors import DataError
@@ -136,6 +137,24 @@ def items_since(database: Database, change: int) -> LiveItems:
         items_table(database.all(f"SELECT {ITEM_COLUMNS} {since}", change, 0)),
         tuple(id for (id,) in database.all(f"SELECT item_id {since}", change, 1)),
     )
+
+
+def item_keys(database: Database, item_ids: pa.ChunkedArray) -> np.ndarray:
+    """As `Ledger.rows`."""
+    encoded = item_ids.combine_chunks().dictionary_encode()
+    there = "" if database.layout < 3 else " AND NOT removed"
+    find = f"SELECT key FROM items WHERE item_id = ?{there}"
+    keys = (database.one(find, item_id) for item_id in encoded.dictionary.to_pylist())
+    known = np.array([-1 if key is None else key for key in keys], np.int64)
+    return np.asarray(known[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def count_since(database: Database, change: int) -> int:
+    """As `Ledger.count_since`."""
+    if database.layout < 3:
+        return 0
+    since = "SELECT count(*) FROM {} WHERE change > 0 AND change > ?"
+    return sum(int(database.one(since.format(name), change)) for name in ("items", "events"))
 
 
 def users_since(database: Database, change: int) -> list[str]:

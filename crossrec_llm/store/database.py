@@ -19,6 +19,7 @@ from crossrec_llm.errors import (
 )
 from crossrec_llm.store.checks import RowSums
 from crossrec_llm.store.files import disk_errors, disk_full
+from crossrec_llm.store.lock import holder
 
 LAYOUT = 3
 """Of the tables in the file, which has it as user_version."""
@@ -215,7 +216,8 @@ def _translated(path: Path) -> Iterator[None]:
             raise disk_full(path) from error
         if "locked" in text:
             raise IndexLocked(
-                f"{path}: another process has been writing for more than {WAIT} s; try again"
+                f"{path}: {holder(path.parent)} has been writing to the records for more than "
+                f"{WAIT} s; run the same command again"
             ) from error
         if "readonly" in text or "unable to open" in text or "disk I/O" in text:
             raise StoreUnavailable(

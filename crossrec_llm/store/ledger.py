@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.errors import UnknownUser
@@ -174,6 +175,20 @@ class Ledger:
         )
         return [user_id for (user_id,) in found]
 
+    def rows(self, item_ids: pa.ChunkedArray) -> np.ndarray:
+        """(n,) int64 a number of each item, -1 for ids that are not there (any more)."""
+        return changes.item_keys(self._database, item_ids)
+
+    @property
+    def example(self) -> str:
+        """The id of an item; "" where there is none."""
+        return str(self._database.one("SELECT item_id FROM items ORDER BY key LIMIT 1") or "")
+
+    def never_heard_of(self, item_ids: Iterable[str]) -> list[str]:
+        """Those that are no items, not even removed ones."""
+        there = "SELECT 1 FROM items WHERE item_id = ?"
+        return [item_id for item_id in item_ids if not self._database.one(there, item_id)]
+
     def items_since(self, change: int) -> LiveItems:
         """The items that were put or removed after a change, as they are now."""
         return changes.items_since(self._database, change)
@@ -181,6 +196,10 @@ class Ledger:
     def users_since(self, change: int) -> list[str]:
         """The users with an event that came after a change, in the order of the users."""
         return changes.users_since(self._database, change)
+
+    def count_since(self, change: int) -> int:
+        """How many items were put or removed, and events came, after a change."""
+        return changes.count_since(self._database, change)
 
     # ------------------------------------------------------------------ live changes
 
