@@ -33,6 +33,16 @@ if TYPE_CHECKING:
         Recommendation,
         Recommendations,
     )
+    from crossrec_llm.safekeeping import (
+        Copied,
+        Problem,
+        Repaired,
+        Verification,
+        backup,
+        repair,
+        restore,
+        verify,
+    )
 
 __all__ = [
     "Audience",
@@ -40,31 +50,39 @@ __all__ = [
     "BuildReport",
     "Comparison",
     "Contribution",
+    "Copied",
     "Correction",
     "Counterfactual",
     "CrossrecError",
     "Filter",
     "Item",
     "LiveReport",
+    "Problem",
     "Profile",
     "Reason",
     "Recipe",
     "Recommendation",
     "Recommendations",
     "Recommender",
+    "Repaired",
     "Replay",
+    "Verification",
     "add_events",
     "add_items",
+    "backup",
     "build",
     "compare",
     "counterfactual",
     "pin",
     "read_answer",
     "remove_items",
+    "repair",
     "replay",
+    "restore",
     "strike",
     "strike_interest",
     "undo",
+    "verify",
 ]
 
 _HOMES = {
@@ -91,6 +109,14 @@ _HOMES = {
     "Filter": "filter",
     "Recipe": "recipe",
     "Recommender": "recommender",
+    "Copied": "safekeeping",
+    "Problem": "safekeeping",
+    "Repaired": "safekeeping",
+    "Verification": "safekeeping",
+    "backup": "safekeeping",
+    "repair": "safekeeping",
+    "restore": "safekeeping",
+    "verify": "safekeeping",
 }
 
 

@@ -12,6 +12,7 @@ from crossrec_llm.cli import (
     add_items,
     assess,
     audience,
+    backup,
     bridges,
     build,
     check,
@@ -22,10 +23,13 @@ from crossrec_llm.cli import (
     like,
     profile,
     remove_items,
+    repair,
     replay,
+    restore,
     similar,
     tune,
     user,
+    verify,
 )
 from crossrec_llm.cli.options import app
 
@@ -34,6 +38,7 @@ __all__ = [
     "add_items",
     "assess",
     "audience",
+    "backup",
     "bridges",
     "build",
     "check",
@@ -44,11 +49,14 @@ __all__ = [
     "like",
     "profile",
     "remove_items",
+    "repair",
     "replay",
+    "restore",
     "run",
     "similar",
     "tune",
     "user",
+    "verify",
 ]
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from crossrec_llm.errors import StoreError
-from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.store.files import sha256_of, write_atomically
 
 _log = logging.getLogger(__name__)
@@ -90,13 +90,8 @@ class RowSums:
 
     def seal(self, path: Path) -> None:
         """Seal the file as it is now, if this connection changed it and nobody else is at it."""
-        if not self._changed_file:
-            return
-        try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            seal(path, commits(self._connection))
-        except (sqlite3.Error, OSError, StoreError) as error:  # out of date, then: no harm is done
-            _log.info("%s was not sealed: %s", path, error)
+        if self._changed_file:
+            reseal(path)
 
     def _watch(self, table: str, event: str) -> None:
         columns = _tables(self._connection)[table]
@@ -148,14 +143,31 @@ class RowSums:
         )
 
 
-def damaged_rows(connection: sqlite3.Connection) -> list[str]:
-    """The tables whose rows are not those that were written, in words; reads one moment's state.
+def lenient(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, and takes damaged text as it is."""
+    access = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{access}", uri=True, isolation_level=None
+    )
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    return connection
 
-    Of a file without sums (an earlier layout) nothing can be said: see `has_sums`.
+
+def damaged_rows(reading: sqlite3.Connection) -> list[str]:
+    """The tables whose rows are not those that were written, in words.
+
+    Parameters
+    ----------
+    reading : of `lenient`; of a file without sums (an earlier layout) nothing can be said, see
+        `has_sums`.
+
+    Raises
+    ------
+    sqlite3.DatabaseError : the file cannot be read at all.
     """
     damaged = []
-    with closing(_lenient(connection)) as reading:
-        reading.execute("BEGIN")
+    reading.execute("BEGIN")  # one moment's state
+    try:
         kept = _kept(reading)
         for table, columns in _tables(reading).items():
             try:
@@ -169,6 +181,8 @@ def damaged_rows(connection: sqlite3.Connection) -> list[str]:
                 damaged.append(f"{table}: at least one of its {found.count:,} rows was changed")
         if kept.get("rest") != _rest(reading):
             damaged.append("about: the description of the file was changed")
+    finally:
+        reading.execute("ROLLBACK")
     return damaged
 
 
@@ -221,30 +235,32 @@ def broken_log(path: Path) -> str | None:
     return None
 
 
-def seal(path: Path, commits: int) -> None:
-    """Write down the sha256 of a file that nobody writes to, as of so many commits.
+def seal(path: Path, connection: sqlite3.Connection) -> None:
+    """Write down the sha256 of a file, as of what a connection to it sees.
 
     Nothing is written where the log has not been emptied, or somebody wrote meanwhile.
     """
+    state = _state(connection)
     if _log_size(path):
         return
-    content = {"commits": commits, "sha256": sha256_of(path)}
-    if not _log_size(path):
+    content = {"state": state, "sha256": sha256_of(path)}
+    if not _log_size(path) and _state(connection) == state:
         content["check"] = hashlib.sha256(_ENCODE(content).encode()).hexdigest()
         write_atomically(seal_path(path), _ENCODE(content).encode())
 
 
-def seal_cache(path: Path) -> None:
-    """Seal a cache of vectors that this process has let go of, if it is there and can be read."""
+def reseal(path: Path) -> None:
+    """Seal a file that nobody else writes to, if it is there and can be read."""
     try:
         if path.exists():
-            state = inspect_cache(path)
-            seal(path, state.vectors - state.unchecked)
-    except (sqlite3.Error, OSError, StoreError) as error:
+            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                seal(path, connection)
+    except (sqlite3.Error, OSError, StoreError) as error:  # out of date, then: no harm is done
         _log.info("%s was not sealed: %s", path, error)
 
 
-def unsealed(path: Path, commits: int) -> SealState:
+def unsealed(path: Path, connection: sqlite3.Connection) -> SealState:
     """How a file stands to its seal; "damaged" may be the seal itself."""
     try:
         raw = seal_path(path).read_bytes()
@@ -253,24 +269,29 @@ def unsealed(path: Path, commits: int) -> SealState:
     try:
         content = json.loads(raw)
         check = content.pop("check")
-        of, digest = content["commits"], content["sha256"]
+        sealed, digest = content["state"], content["sha256"]
         whole = check == hashlib.sha256(_ENCODE(content).encode()).hexdigest()
         if not whole or raw != _ENCODE({**content, "check": check}).encode():
             return "damaged"
     except (ValueError, TypeError, LookupError, AttributeError):
         return "damaged"
-    if of != commits or _log_size(path):
+    if sealed != _state(connection) or _log_size(path):
         return "out of date"
-    return "whole" if sha256_of(path) == digest else "damaged"
+    if sha256_of(path) == digest:
+        return "whole"
+    return "damaged" if sealed == _state(connection) else "out of date"
 
 
 def seal_path(path: Path) -> Path:
     return path.with_name(path.name + ".seal")
 
 
-def commits(connection: sqlite3.Connection) -> int:
-    """How many transactions have been written, by the count that `RowSums` keeps."""
-    return int(_kept(connection).get("commits", 0))
+def _state(connection: sqlite3.Connection) -> str:
+    """Changes with every transaction: the count that `RowSums` keeps, or how many vectors are."""
+    tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    if ("about",) in tables:
+        return _kept(connection).get("commits", "0")
+    return str(connection.execute("SELECT count(*), count(checksum) FROM vectors").fetchone())
 
 
 def _log_size(path: Path) -> int:
@@ -348,11 +369,3 @@ def _rest(connection: sqlite3.Connection) -> str:
 def _hash(row: Sequence[Any]) -> int:
     digest = hashlib.blake2b(ascii(row).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
-
-
-def _lenient(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Another connection to the same file that reads damaged text too."""
-    file = connection.execute("PRAGMA database_list").fetchone()[2]
-    reading = sqlite3.connect(f"{Path(file).as_uri()}?mode=ro", uri=True, isolation_level=None)
-    reading.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-    return reading

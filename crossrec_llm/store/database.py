@@ -27,6 +27,9 @@ LAYOUT = 3
 WAIT = 0.8
 """Seconds a transaction waits for the one before it, at most."""
 
+REPLACED = "this index was replaced by a backup"
+"""What the records of an index say to writers who still have them open after a restore."""
+
 # Step n brings a file from layout n to n + 1.
 #
 # 1: events lie by user: one person's history is a few neighbouring pages. Keys are given in the
@@ -212,6 +215,8 @@ def _translated(path: Path) -> Iterator[None]:
             yield
     except sqlite3.Error as error:
         text = str(error)
+        if text == REPLACED:
+            raise StoreUnavailable(f"{path}: {REPLACED} meanwhile; open it again") from error
         if "full" in text:
             raise disk_full(path) from error
         if "locked" in text:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from crossrec_llm.errors import IndexLocked
+from crossrec_llm.errors import IndexLocked, StoreUnavailable
 from crossrec_llm.store.files import disk_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -19,9 +22,25 @@ LOCK = "lock"
 _HOLDER = "lock.holder"
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The lock of an index for a while, without opening it."""
+    lock = take_lock(path)
+    try:
+        yield
+    finally:
+        free_lock(path, lock)
+
+
 def take_lock(path: Path) -> FileLock:
-    """The lock of the operating system, which a process that dies gives back."""
-    from filelock import FileLock, Timeout
+    """The lock of the operating system, which a process that dies gives back.
+
+    Raises
+    ------
+    IndexLocked : at once, naming the process that writes.
+    StoreUnavailable : the place cannot be written, or its filesystem has no locks.
+    """
+    from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
     lock = FileLock(path / LOCK, timeout=0, thread_local=False)
     with disk_errors(path):
@@ -32,6 +51,17 @@ def take_lock(path: Path) -> FileLock:
                 f"{path}: {holder(path)} is writing to this index; wait for it, or stop it and "
                 "run the same command again"
             ) from error
+        except NotImplementedError as error:
+            raise _no_locks(path) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise _no_locks(path) from error
+            raise
+    if isinstance(
+        cast(BaseFileLock, lock), SoftFileLock
+    ):  # a mere file, which would outlive whoever made it
+        lock.release()
+        raise _no_locks(path)
     me = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -52,9 +82,28 @@ def free_lock(path: Path, lock: FileLock) -> None:
 
 
 def holder(path: Path) -> str:
-    """Who writes to the index in a folder, in words."""
+    """Who writes to the index in a folder, in words; as far as can be said."""
     try:
         who = json.loads((path / _HOLDER).read_bytes())
+        if who["host"] == socket.gethostname() and not _is_alive(int(who["pid"])):
+            return "another process"  # it was killed, and its successor has not signed yet
         return f"process {who['pid']} on {who['host']} (since {who['since']})"
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return "another process"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _no_locks(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{path}: this filesystem has no locks that a process that dies gives back (flock), so two "
+        "writers could not be told apart; put the index on a local disk"
+    )

@@ -17,7 +17,7 @@ import pyarrow as pa
 from crossrec_llm.errors import IndexDamaged, QueryError, StoreUnavailable
 from crossrec_llm.records import Progress
 from crossrec_llm.store import chroma
-from crossrec_llm.store.checks import seal_cache, seal_path
+from crossrec_llm.store.checks import reseal, seal_path
 from crossrec_llm.store.files import (
     checksums,
     disk_errors,
@@ -146,7 +146,7 @@ class IndexWriter:
     def close(self) -> None:
         """Give the lock back. Drafts that were not published are removed by the next one."""
         self.ledger.close()
-        seal_cache(self.cache_path)
+        reseal(self.cache_path)
         free_lock(self.path, self._lock)
 
     def begin(self, parts: Mapping[str, str]) -> Draft:
@@ -248,6 +248,12 @@ class IndexWriter:
             self._write(kept)
         self._remove_all_but(kept.generations)
         return sorted(manifest.generations.keys() - kept.generations.keys(), key=number_of)
+
+    def drop(self, names: Collection[str]) -> None:
+        """Remove generations that do not answer, with their files."""
+        kept = self._require_manifest().without(names)
+        self._write(kept)
+        self._remove_all_but(kept.generations)
 
     def stored(self, name: str) -> StoredGeneration:
         """A kept generation by its name.
