@@ -26,6 +26,7 @@ from crossrec_llm.answering import (
     Rules,
     Ruling,
     SituationName,
+    Standby,
     Standing,
     StatedBlend,
     Views,
@@ -64,6 +65,7 @@ class Answers:
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
         self.catalogue, self.recipe = generation.catalogue, generation.recipe
+        self.standby = Standby("the Chroma server" if self.recipe.store.url else "Chroma")
         self.signals = assemble(
             generation.signals,
             self.recipe.signals,
@@ -109,6 +111,7 @@ class Answers:
         company : how much is known of what the asked item is taken with.
         said : notes on how the query was made.
         """
+        self.standby.begin()
         ruling = self._policy.ruling(query)
         cold, barred = self._cold, self._barred(query, ask)
         rules = Rules.of(
@@ -155,6 +158,7 @@ class Answers:
                 *said,
                 *gate.notes(found[~np.isin(found, rules.pinned)]),
                 *rules.notes(found),
+                *self.standby.notes,
             ),
         )
 
@@ -334,4 +338,5 @@ class Answers:
             ExactSearch(vectors),
             lambda: self.generation.chroma_search(collection),
             self.recipe.search,
+            self.standby,
         )

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from crossrec_llm.answering import Policy, Standing, TunedBlend
 from crossrec_llm.drafting import Clock, Means, clear_server, copy_draft, make_draft
-from crossrec_llm.errors import DataError, IndexMismatch, QueryError
+from crossrec_llm.errors import DataError, IndexDamaged, IndexMismatch, QueryError
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.meaning import Canaries, environment
 from crossrec_llm.recipe import Recipe
@@ -314,8 +314,11 @@ def _is_current(
     if not means.recipe.store.url:
         return True
     items, users = active.counts["items"], active.counts["users"]
-    with open_chroma(means.recipe, active) as chroma:
-        counts = [chroma.count(name) for name in ("items", "texts", "users")]
+    try:
+        with open_chroma(means.recipe, active) as chroma:
+            counts = [chroma.count(name) for name in ("items", "texts", "users")]
+    except IndexDamaged:  # a server that was emptied
+        return False
     return counts == [items, items, users]
 
 

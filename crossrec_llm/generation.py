@@ -297,7 +297,7 @@ class Generation:
         ids = self.users.ids if collection == "users" else self.catalogue.ids
         with self._opening:
             if self._chroma is None:
-                self._chroma = open_chroma(self.recipe, self.stored)
+                self._chroma = open_chroma(self.recipe, self.stored, asking=True)
             chroma = self._chroma
         return chroma.search(collection, ids)
 
@@ -309,8 +309,14 @@ class Generation:
                 self._chroma = None
 
 
-def open_chroma(recipe: Recipe, stored: StoredGeneration | Draft) -> ChromaStore:
-    """The generation's own Chroma database, or its collections on the server of the recipe."""
+def open_chroma(
+    recipe: Recipe, stored: StoredGeneration | Draft, *, asking: bool = False
+) -> ChromaStore:
+    """The generation's own Chroma database, or its collections on the server of the recipe.
+
+    `asking`: for a question, which waits less long for a server than a build does.
+    """
+    options = recipe.store.asking if asking else recipe.store
     if recipe.store.url:
-        return ChromaStore.server(recipe.store.url, prefix=stored.prefix, options=recipe.store)
-    return ChromaStore.embedded(stored.folder / "chroma", recipe.store)
+        return ChromaStore.server(recipe.store.url, prefix=stored.prefix, options=options)
+    return ChromaStore.embedded(stored.folder / "chroma", options)

@@ -246,11 +246,13 @@ class Recommender:
         """
         Ask(k)
         row = self._row(item_id)
+        self._answers.standby.begin()
         members = self._people.wanting(row, k)
         missing = None
         if len(members) < k:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
-        return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing)
+        notes = self._answers.standby.notes
+        return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing, notes)
 
     def bridges(self) -> tuple[Bridge, ...]:
         """How credible it is to cross, for each pair of categories that people were seen in.

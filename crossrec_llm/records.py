@@ -285,12 +285,16 @@ class AudienceMember:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Audience(Sequence[AudienceMember]):
-    """Who would want an item, best first; `shortfall` says why there are fewer than k."""
+    """Who would want an item, best first.
+
+    `shortfall` says why there are fewer than k; `notes` label every fallback.
+    """
 
     item: Item
     members: tuple[AudienceMember, ...]
     receipt: Receipt
     shortfall: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.members)
@@ -304,7 +308,7 @@ class Audience(Sequence[AudienceMember]):
 
     def __repr__(self) -> str:
         lines = [f"{m.rank:>3}  {m.score:6.3f}  {m.user_id}  {m.because.title}" for m in self]
-        return "\n".join([*lines, *([self.shortfall] if self.shortfall else [])])
+        return "\n".join([*self.notes, *lines, *([self.shortfall] if self.shortfall else [])])
 
     def to_dicts(self) -> list[dict[str, Any]]:
         return [member.to_dict() for member in self.members]
@@ -315,6 +319,7 @@ class Audience(Sequence[AudienceMember]):
             "query": {"kind": "audience", "item_id": self.item.item_id, "title": self.item.title},
             "users": self.to_dicts(),
             "shortfall": self.shortfall,
+            "notes": list(self.notes),
             "receipt": self.receipt.to_dict(),
         }
 

@@ -26,8 +26,6 @@ from crossrec_llm.answering.blend import (
 )
 from crossrec_llm.answering.bridges import Bridge, Bridges, BridgesOptions, Gate
 from crossrec_llm.answering.candidates import (
-    PlannedSearch,
-    SearchOptions,
     Views,
     carry_all,
     pool,
@@ -48,6 +46,7 @@ from crossrec_llm.answering.policy import Policy, PolicyOptions, Ruling
 from crossrec_llm.answering.profile import Known, describe, make_query, record_of
 from crossrec_llm.answering.ranking import Ranked, Ranking
 from crossrec_llm.answering.rules import Rules
+from crossrec_llm.answering.searching import PlannedSearch, SearchOptions, Standby
 from crossrec_llm.answering.standing import RulesOptions, Standing
 from crossrec_llm.answering.stated import ProfileOptions, StatedBlend
 from crossrec_llm.answering.tuned import Tuned, TunedBlend
@@ -88,6 +87,7 @@ __all__ = [
     "SearchOptions",
     "Situation",
     "SituationName",
+    "Standby",
     "Standing",
     "StatedBlend",
     "Tuned",

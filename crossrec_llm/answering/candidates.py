@@ -1,65 +1,16 @@
-"""What could be in an answer: the search planner, and the union of what the sources propose."""
+"""What could be in an answer: the union of what the sources propose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from annotated_types import Ge
 
 from crossrec_llm.answering.blend import Blend
 from crossrec_llm.answering.learned import LearnedBlend
-from crossrec_llm.records import STRICT, Query
+from crossrec_llm.records import Query
 from crossrec_llm.signals import Signal, Source
-from crossrec_llm.store import ExactSearch, Search
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """When the vector index is asked, and when every passing row is scanned.
-
-    exact_below : scan when no more rows than this pass the filter. A scan misses nothing, gives
-        the same answer after every build (Chroma builds its graph in a random order), and up to
-        about this size it is no slower.
-    overfetch : ask the index for at most this many neighbours; beyond it a scan is cheaper.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    exact_below: Annotated[int, Ge(0)] = 100_000
-    overfetch: Annotated[int, Ge(1)] = 2_000
-
-
-class PlannedSearch:
-    """A Search that picks, per question, between the vector index and the exact scan.
-
-    Parameters
-    ----------
-    exact : over all rows.
-    index : opens the vector index; called once, when it is first needed.
-    """
-
-    def __init__(
-        self, exact: ExactSearch, index: Callable[[], Search], options: SearchOptions
-    ) -> None:
-        self.exact, self.options = exact, options
-        self._open_index = index
-        self._index: Search | None = None
-
-    def __len__(self) -> int:
-        return len(self.exact)
-
-    def nearest(
-        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As `Search.nearest`."""
-        n, passing = len(self), len(self) if allowed is None else int(allowed.sum())
-        if passing <= self.options.exact_below or k * n > self.options.overfetch * passing:
-            return self.exact.nearest(vectors, k, allowed)
-        if self._index is None:
-            self._index = self._open_index()
-        return self._index.nearest(vectors, k, allowed)
 
 
 def propose(

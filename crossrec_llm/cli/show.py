@@ -159,7 +159,7 @@ def audience(answer: Audience, *, quiet: bool = False) -> None:
         because = Text(plain(member.because.title))
         table.add_row(str(member.rank), Text(member.user_id), f"{member.score:.3f}", because)
     print_rich(Text(title, "bold"), *([table] if answer.members else []))
-    notes([answer.shortfall], quiet)
+    notes([*answer.notes, answer.shortfall], quiet)
 
 
 def comparison(found: Comparison) -> None:

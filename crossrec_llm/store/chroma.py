@@ -8,10 +8,10 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from chromadb.config import Settings
 
 Metadata = Mapping[str, str | int | float | bool | None]
+T = TypeVar("T")
 
 _REQUEST_BYTES = 16_000_000  # a server refuses more than 40 MB; texts are of unequal length
 _ANSWER_PAIRS = 200_000  # ids and distances fetched at once
 _SPARE = 32  # fetched beyond k: settles ties at the end by row, and raises the recall of the rest
+_FIRST_WAIT = 0.2  # seconds before a server is asked again; doubled each time
 _WORST_FETCH = 1 << 14  # pairs for which a fetch is grown gradually; beyond it everything is read
 
 
@@ -42,7 +44,10 @@ class StoreOptions:
     max_neighbors, ef_construction : links per vector and width of the search for them: higher is
         slower to build and finds more.
     ef_search : width of a query's search.
-    timeout : seconds to wait for one answer of a server.
+    timeout : seconds to wait for one answer of a server, while building.
+    retries : how often a build asks a server again that does not answer; it waits 0.2 s before the
+        first time, and twice as long before each further one.
+    patience : seconds that a question waits for a server, before the exact scan answers it.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -51,6 +56,13 @@ class StoreOptions:
     ef_construction: Annotated[int, Ge(2)] = 200
     ef_search: Annotated[int, Ge(2)] = 400
     timeout: Annotated[float, Gt(0)] = 60.0
+    retries: Annotated[int, Ge(0)] = 7
+    patience: Annotated[float, Gt(0)] = 2.0
+
+    @property
+    def asking(self) -> Self:
+        """The same for a question, which has something to answer it instead."""
+        return replace(self, timeout=min(self.timeout, self.patience), retries=0)
 
 
 class ChromaStore:
@@ -68,8 +80,7 @@ class ChromaStore:
     ) -> None:
         self.place, self.prefix, self.options = place, prefix, options
         self._connect, self._written = connect, False
-        with _translated(place):
-            self._client = connect()
+        self._client = self._ask(connect)
 
     @classmethod
     def embedded(cls, folder: Path, options: StoreOptions | None = None) -> Self:
@@ -102,9 +113,9 @@ class ChromaStore:
 
         options = options or StoreOptions()
         host, port, ssl = _parse(url)
-        _require_chroma(url, options.timeout)
 
         def connect() -> ClientAPI:
+            _require_chroma(url, options.timeout)
             settings = _settings(
                 chroma_api_impl="chromadb.api.fastapi.FastAPI",
                 chroma_server_host=host,
@@ -128,9 +139,24 @@ class ChromaStore:
         """Go on with what is on the disk: a full one cuts a graph short without an error."""
         if self._written:
             self.close()
-            with _translated(self.place):
-                self._client = self._connect()
+            self._client = self._ask(self._connect)
             self._written = False
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        """The answer to a request that can be made twice; a server that is away is asked again."""
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+        again = Retrying(
+            retry=retry_if_exception_type(_NoAnswer),
+            stop=stop_after_attempt(1 + self.options.retries),
+            wait=wait_exponential(multiplier=_FIRST_WAIT),
+            reraise=True,
+        )
+        return again(self._asked_once, request)
+
+    def _asked_once(self, request: Callable[[], T]) -> T:
+        with _translated(self.place):
+            return request()
 
     def __enter__(self) -> Self:
         return self
@@ -167,28 +193,31 @@ class ChromaStore:
             raise ValueError("ids must be distinct, not empty, and one for each vector")
         self.drop(name)
         self._written = True
-        with _translated(self.place):
-            parts = self._batches(vectors, documents)
-            collection = self._client.create_collection(
+        parts = self._ask(lambda: self._batches(vectors, documents))
+        # Asked again, it may be there already; adding leaves out what is there.
+        collection = self._ask(
+            lambda: self._client.get_or_create_collection(
                 self._full(name),
                 embedding_function=None,
                 configuration={"hnsw": self._graph(n // parts)},
             )
-            done = 0
-            for rows in np.array_split(np.arange(n), parts) if n else []:
-                part = slice(rows[0], rows[-1] + 1)
-                collection.add(
-                    ids=list(ids[part]),
-                    embeddings=np.ascontiguousarray(vectors[part], np.float32),
-                    documents=None if documents is None else list(documents[part]),
-                    metadatas=None if metadatas is None else list(map(_known, metadatas[part])),
-                )
-                done += len(rows)
-                if progress:
-                    progress(f"index {name}", done, n)
-            if n == 1:  # a graph is saved after two changes: without it each opening builds it anew
-                vector = np.ascontiguousarray(vectors, np.float32)
-                collection.update(ids=list(ids), embeddings=vector)
+        )
+        done = 0
+        for rows in np.array_split(np.arange(n), parts) if n else []:
+            part = slice(rows[0], rows[-1] + 1)
+            batch = {
+                "ids": list(ids[part]),
+                "embeddings": np.ascontiguousarray(vectors[part], np.float32),
+                "documents": None if documents is None else list(documents[part]),
+                "metadatas": None if metadatas is None else list(map(_known, metadatas[part])),
+            }
+            self._ask(partial(collection.add, **batch))
+            done += len(rows)
+            if progress:
+                progress(f"index {name}", done, n)
+        if n == 1:  # a graph is saved after two changes: without it each opening builds it anew
+            vector = np.ascontiguousarray(vectors, np.float32)
+            self._ask(partial(collection.update, ids=list(ids), embeddings=vector))
 
     def search(self, name: str, ids: Sequence[str]) -> ChromaSearch:
         """Search a collection; `ids` gives the row numbers (row = position).
@@ -202,15 +231,12 @@ class ChromaStore:
 
     def count(self, name: str) -> int:
         self._read_back()
-        with _translated(self.place):
-            count: int = self._collection(name).count()
+        count: int = self._ask(lambda: self._collection(name).count())
         return count
 
     def drop(self, name: str) -> None:
         """Remove a collection, if it is there."""
-        if self._full(name) in self._names():
-            with _translated(self.place):
-                self._client.delete_collection(self._full(name))
+        self._ask(lambda: self._delete(self._full(name)))
 
     def keep(self, prefixes: Collection[str]) -> None:
         """Remove this index's collections on a server, but for those of some generations.
@@ -221,17 +247,19 @@ class ChromaStore:
             return
         index = "-".join(self.prefix.split("-")[:2]) + "-"
         kept = tuple(f"{prefix}-" for prefix in prefixes)
-        for name in self._names():
+        for name in self._ask(self._names):
             if name.startswith(index) and not name.startswith(kept):
-                with _translated(self.place):
-                    self._client.delete_collection(name)
+                self._ask(partial(self._delete, name))
 
     def _names(self) -> list[str]:
         names: list[str] = []
-        with _translated(self.place):
-            while page := self._client.list_collections(limit=1000, offset=len(names)):
-                names += [collection.name for collection in page]
+        while page := self._client.list_collections(limit=1000, offset=len(names)):
+            names += [collection.name for collection in page]
         return names
+
+    def _delete(self, full_name: str) -> None:
+        if full_name in self._names():
+            self._client.delete_collection(full_name)
 
     def _full(self, name: str) -> str:
         return f"{self.prefix}-{name}" if self.prefix else name
@@ -270,9 +298,8 @@ class ChromaSearch:
 
     def __init__(self, store: ChromaStore, name: str, ids: Sequence[str]) -> None:
         self._store, self._ids = store, ids  # the store must live as long as its collection
-        with _translated(store.place):
-            self._collection = store._collection(name)
-            count = self._collection.count()
+        self._collection = store._ask(lambda: store._collection(name))
+        count = store._ask(self._collection.count)
         if count != len(ids):
             raise _damaged(store.place, f"{name} has {count} vectors instead of {len(ids)}")
 
@@ -312,12 +339,13 @@ class ChromaSearch:
         return rows, scores
 
     def _fetch(self, vectors: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        with _translated(self._store.place):
-            found = self._collection.query(
+        found = self._store._ask(
+            lambda: self._collection.query(
                 query_embeddings=np.ascontiguousarray(vectors, np.float32),
                 n_results=count,
                 include=["distances"],
             )
+        )
         for ids, distances in zip(found["ids"], found["distances"], strict=True):
             try:
                 near = np.array([self._row_of[id] for id in ids], np.int64)
@@ -396,6 +424,10 @@ def _require_chroma(url: str, timeout: float) -> None:
         )
 
 
+class _NoAnswer(StoreUnavailable):
+    """A server that may answer when it is asked again."""
+
+
 def _start(port: int) -> str:
     return f"`chroma run --path DIR --port {port}` starts one"
 
@@ -411,9 +443,7 @@ def _translated(place: str) -> Iterator[None]:
     except httpx.TransportError as error:
         port = _parse(place)[1]
         why = str(error) or type(error).__name__
-        raise StoreUnavailable(
-            f"{place}: no Chroma server answers ({why}); {_start(port)}"
-        ) from error
+        raise _NoAnswer(f"{place}: no Chroma server answers ({why}); {_start(port)}") from error
     except (InvalidDimensionException, InvalidArgumentError) as error:
         raise IndexMismatch(f"{place}: Chroma refused the vectors or texts: {error}") from error
     except ChromaError as error:
@@ -429,7 +459,7 @@ def _translated(place: str) -> Iterator[None]:
     except Exception as error:
         # What a server says in no form that Chroma's client knows arrives as one of these.
         if "://" in place and (type(error) is Exception or isinstance(error, ValueError)):
-            raise StoreUnavailable(
+            raise _NoAnswer(
                 f"{place}: the Chroma server could not do it ({str(error)[:200]})"
             ) from error
         raise

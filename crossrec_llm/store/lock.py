@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 _HOLDER = "lock.holder"
+_LOOKS = 8  # who took the lock writes down a moment later who that is
 
 
 @contextmanager
@@ -82,14 +84,19 @@ def free_lock(path: Path, lock: FileLock) -> None:
 
 
 def holder(path: Path) -> str:
-    """Who writes to the index in a folder, in words; as far as can be said."""
-    try:
-        who = json.loads((path / _HOLDER).read_bytes())
-        if who["host"] == socket.gethostname() and not _is_alive(int(who["pid"])):
-            return "another process"  # it was killed, and its successor has not signed yet
-        return f"process {who['pid']} on {who['host']} (since {who['since']})"
-    except (OSError, ValueError, TypeError, KeyError, OverflowError):
-        return "another process"
+    """Who writes to the index in a folder, in words; waits a moment for them to write it down.
+
+    What a process that was killed has left is not taken for its successor's.
+    """
+    for _ in range(_LOOKS):
+        try:
+            who = json.loads((path / _HOLDER).read_bytes())
+            if who["host"] != socket.gethostname() or _is_alive(int(who["pid"])):
+                return f"process {who['pid']} on {who['host']} (since {who['since']})"
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+            pass
+        time.sleep(0.02)
+    return "another process"
 
 
 def _is_alive(pid: int) -> bool:

@@ -106,7 +106,8 @@ def from_frame(frame: Any, name: str) -> pa.Table:
         table = nw.from_native(frame, eager_only=True).to_arrow()
     except TypeError as error:
         raise DataError(
-            f"expected a path, a pyarrow table, a pandas / polars frame or dicts, not {type(frame)}",
+            "expected a path, a pyarrow table, a pandas / polars frame or a list of dicts, not "
+            f"{type(frame)}",
             source=name,
         ) from error
     except pa.ArrowException as error:

@@ -178,15 +178,10 @@ def _keep_inputs(rejects: Path | None, sources: list[Input]) -> None:
 
 
 def as_list(inputs: Inputs) -> list[Input]:
-    if isinstance(inputs, Mapping):
-        return [[inputs]]
-    if (
-        isinstance(inputs, list | tuple)
-        and inputs
-        and all(isinstance(one, Mapping) for one in inputs)
-    ):
-        return [list(inputs)]
-    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    if not isinstance(inputs, list | tuple):
+        return [inputs]
+    rows = inputs and all(isinstance(one, Mapping) for one in inputs)
+    return [list(inputs)] if rows else list(inputs)
 
 
 def _read_items(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crossrec_llm.store import Ledger
+from tests.store.servers import Server
 from tests.store.small import EVENTS, ITEMS, running_chroma
 
 
@@ -16,6 +17,15 @@ def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The url of a server that runs as long as the tests."""
     with running_chroma(tmp_path_factory.mktemp("chroma-server")) as url:
         yield url
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server that one test may kill, stop and start again."""
+    server = Server(tmp_path / "server")
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

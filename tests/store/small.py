@@ -26,23 +26,29 @@ def no_rows() -> tuple[pa.Table, pa.Table]:
 @contextlib.contextmanager
 def running_chroma(folder: Path) -> Iterator[str]:
     """Start `chroma run` on a free port of the loopback interface; gives its url."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     program = Path(sys.executable).with_name("chroma")
     command = [program, "run", "--path", folder, "--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait(f"{url}/api/v2/heartbeat", process)
+        wait_for_chroma(url, process)
         yield url
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for_chroma(url: str, process: subprocess.Popen[bytes]) -> None:
+    address = f"{url}/api/v2/heartbeat"
     open_directly = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
     for _ in range(300):
         assert process.poll() is None, "the server stopped"

@@ -1,0 +1,58 @@
+"""Whether an index keeps its promises when things break; `scripts/faults` runs what is here.
+
+A module without an underscore is a test. It has `run(short, seed)`, which returns figures by name;
+`short` is the form that the tests run, in seconds. It may take more: `n`, how much of it to do
+where the long form is too long, and `index`, a large one to work on a copy of. What a figure must
+reach is said here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
+from bars import Bar
+
+TESTS: tuple[str, ...] = tuple(
+    found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")
+)
+
+LEAST: dict[str, float] = {
+    "share of the sites passed": 1,
+}
+MOST: dict[str, float] = {
+    "points with something lost, wrong or stuck": 0,
+    "seconds until it answers again, worst": 5,
+    "writers that broke": 0,
+    "acknowledged changes lost": 0,
+    "changes that nobody was told of": 0,
+    "damage found at the end": 0,
+    "seconds until refused, worst": 1,
+    "builds refused without pid, host and since": 0,
+}
+# Only the long form has to be as long as this.
+LONG: dict[str, float] = {
+    "points": 1_000,
+    "rounds of each": 100,
+}
+
+
+def run(
+    name: str, *, short: bool, seed: int, n: int | None = None, index: Path | None = None
+) -> dict[str, float]:
+    """The figures of one test, by name."""
+    test = import_module(f"durability.{name}").run
+    takes = inspect.signature(test).parameters
+    more = {key: value for key, value in (("n", n), ("index", index)) if key in takes}
+    found: dict[str, float] = test(short=short, seed=seed, **more)
+    return found
+
+
+def bars(figures: dict[str, float], *, short: bool) -> dict[str, Bar]:
+    """Those of the figures that have to reach something."""
+    least = LEAST if short else {**LEAST, **LONG}
+    found = {name: Bar(figures[name], least[name]) for name in figures if name in least}
+    most = {name: Bar(figures[name], MOST[name], most=True) for name in figures if name in MOST}
+    return {**found, **most}

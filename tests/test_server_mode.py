@@ -1,0 +1,75 @@
+"""Answers while the Chroma server of an index is away, slow, back, or empty."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+
+import pytest
+
+from crossrec_llm import Recommender, build
+from crossrec_llm.recipe import Recipe
+from tests.store.conftest import own_server  # noqa: F401
+from tests.store.servers import Server
+
+pytestmark = [pytest.mark.model, pytest.mark.server]
+NOTE = "the Chroma server does not answer: found by the exact scan"
+
+
+def asked(recommender):
+    """The ids and the notes of one answer from Chroma."""
+    answer = recommender.like("a present for a gardener")
+    return [r.item.item_id for r in answer.items], [n for n in answer.notes if "Chroma" in n]
+
+
+def test_away_slow_back_and_empty(own_server: Server, shop_files, tmp_path):  # noqa: F811
+    server = own_server
+    files, index = (shop_files / "items.csv", shop_files / "interactions.csv"), tmp_path / "index"
+    recipe = Recipe.from_dict(
+        {
+            "store": {"url": server.url, "retries": 3},
+            "search": {"exact_below": 0, "overfetch": 1_000_000},
+            "blend": {"tune": False},
+        }
+    )
+    build(*files, index, recipe=recipe)
+    with Recommender.open(index) as recommender:
+        standby = recommender._answers.standby
+        ids, notes = asked(recommender)
+        assert notes == []
+
+        server.kill()
+        assert asked(recommender) == (ids, [NOTE])
+        assert NOTE in recommender.audience("p-chess-set").notes
+        with Recommender.open(index) as another:
+            assert asked(another) == (ids, [NOTE]), "opened while it is away"
+
+        server.start()
+        standby._again = 0
+        assert asked(recommender) == (ids, [])
+
+        server.stop_answering()
+        started = time.perf_counter()
+        assert asked(recommender) == (ids, [NOTE])
+        assert time.perf_counter() - started > 2, "it hangs: this question has patience"
+        standby._again = math.inf
+        started = time.perf_counter()
+        assert asked(recommender) == (ids, [NOTE])
+        assert time.perf_counter() - started < 2, "and the next has none"
+        server.go_on()
+
+        server.kill()
+        shutil.rmtree(server.folder)
+        server.start()
+        standby._again = 0
+        assert asked(recommender) == (
+            ids,
+            ["the Chroma server is damaged: found by the exact scan"],
+        )
+
+        build(*files, index, recipe=recipe)
+        standby._again = 0
+        assert not build(*files, index, recipe=recipe).report
+    with Recommender.open(index) as recommender:
+        assert asked(recommender) == (ids, [])
