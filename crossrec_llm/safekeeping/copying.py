@@ -243,10 +243,10 @@ def _ended(file: Path) -> Iterator[None]:
                 "CREATE TRIGGER ended BEFORE INSERT ON about "
                 f"BEGIN SELECT RAISE(ABORT, '{REPLACED}'); END"
             )
-        except sqlite3.OperationalError as error:
-            raise IndexLocked(f"{file}: somebody is writing to it; try again ({error})") from error
-        except sqlite3.DatabaseError:  # damaged: nobody can write to it
-            yield
+        except sqlite3.DatabaseError as error:
+            if "locked" in str(error):
+                raise IndexLocked(f"{file}: somebody is writing to it; try again") from error
+            yield  # damaged: nobody can write to it
             return
         yield
         connection.execute("COMMIT")

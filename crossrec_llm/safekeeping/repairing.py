@@ -13,8 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from crossrec_llm.answering import TunedBlend
-from crossrec_llm.builder import counted, recorded
+from crossrec_llm.builder import Made, counted, recorded
 from crossrec_llm.drafting import (
     Means,
     clear_server,
@@ -35,6 +38,7 @@ from crossrec_llm.store.index import GENERATIONS, LEDGER, MANIFEST, SEAL, prefix
 from crossrec_llm.store.lock import locked
 from crossrec_llm.store.manifest import number_of
 from crossrec_llm.store.writer import ASIDE, CACHE
+from crossrec_llm.tables import Catalogue
 
 
 @dataclass(frozen=True)
@@ -211,8 +215,8 @@ def _refilled(
 def _rebuilt(
     writer: IndexWriter, old: StoredGeneration, damaged: set[str], progress: Progress | None
 ) -> StoredGeneration:
-    """From the records as they are now, with the recipe and templates that made the old one."""
-    means, made = _means(writer, old, damaged), recorded(writer.ledger)
+    """From the records, with the recipe, the templates and the blend that made the old one."""
+    means, made = _means(writer, old, damaged), _made(writer, old, damaged)
     blend = None
     if not damaged & {"blend.json", SEAL}:
         blend = TunedBlend.load(old.folder / "blend.json")
@@ -224,6 +228,24 @@ def _rebuilt(
     published = writer.publish(draft, counts, change=made.change, progress=progress)
     clear_server(writer, {means.recipe.store.url})
     return published
+
+
+def _made(writer: IndexWriter, old: StoredGeneration, damaged: set[str]) -> Made:
+    """What the old one was made of, so that what came live since stays live.
+
+    Where that cannot be told any more (its catalogue is damaged, and items were changed or removed
+    since) everything that came live is folded in.
+    """
+    items, events = writer.ledger.before(old.change)
+    catalogue = None
+    if not damaged & {"catalogue.arrow", SEAL}:
+        catalogue = Catalogue.open(old.folder / "catalogue.arrow")
+    elif len(items) == old.counts.get("items"):
+        catalogue = Catalogue.from_table(items)
+    if catalogue is None:
+        return recorded(writer.ledger)
+    events = events.filter(pc.is_in(events["item_id"], pa.array(catalogue.ids, pa.string())))
+    return Made(catalogue, events, old.parts.get("records", ""), old.change)
 
 
 def _means(writer: IndexWriter, old: StoredGeneration, damaged: set[str]) -> Means:

@@ -21,10 +21,16 @@ TESTS: tuple[str, ...] = tuple(
 
 LEAST: dict[str, float] = {
     "share of the sites passed": 1,
+    "share of the flips found": 1,
 }
 MOST: dict[str, float] = {
     "points with something lost, wrong or stuck": 0,
     "seconds until it answers again, worst": 5,
+    "flips after which an answer is wrong": 0,
+    "backups of more than one moment": 0,
+    "backups without something acknowledged before": 0,
+    "restored indexes with other answers": 0,
+    "damaged ones": 0,
     "writers that broke": 0,
     "acknowledged changes lost": 0,
     "changes that nobody was told of": 0,
@@ -35,6 +41,8 @@ MOST: dict[str, float] = {
 # Only the long form has to be as long as this.
 LONG: dict[str, float] = {
     "points": 1_000,
+    "flips": 1_000,
+    "cycles": 100,
     "rounds of each": 100,
 }
 
