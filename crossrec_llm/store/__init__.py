@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
-from crossrec_llm.store.index import Index, StoredGeneration, damage
+from crossrec_llm.store.index import Index, StoredGeneration, damage, require_whole
 from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
 from crossrec_llm.store.rows import content_digest
@@ -35,5 +35,6 @@ __all__ = [
     "damage",
     "differences",
     "reachability",
+    "require_whole",
     "top",
 ]

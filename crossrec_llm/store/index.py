@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,9 +13,7 @@ from crossrec_llm.errors import (
     IndexDamaged,
     IndexMissing,
 )
-from crossrec_llm.store.files import (
-    checksums,
-)
+from crossrec_llm.store.files import checksums, sha256_of
 from crossrec_llm.store.ledger import Ledger
 from crossrec_llm.store.manifest import Manifest
 
@@ -108,6 +106,19 @@ def damage(generation: StoredGeneration) -> list[str]:
     return damaged
 
 
+def require_whole(generation: StoredGeneration, names: Collection[str]) -> None:
+    """Refuse a generation of which some of these files are not as they were published.
+
+    Raises
+    ------
+    IndexDamaged : names the first of them.
+    """
+    sealed = json.loads((generation.folder / SEAL).read_bytes())["files"]
+    for name in names:
+        if name in sealed and sha256_of(generation.folder / name) != sealed[name]:
+            raise damaged(generation.folder, f"{name} is not as it was published")
+
+
 def prefix_of(index_id: str, generation: str) -> str:
     return f"crossrec-{index_id}-{generation}"
 
@@ -127,8 +138,8 @@ def load_generation(path: Path, manifest: Manifest, name: str, index_id: str) ->
 
 def damaged(folder: Path, why: str) -> IndexDamaged:
     return IndexDamaged(
-        f"{folder}: this generation is damaged ({why}); run `crossrec build` again with the same "
-        "files (encoded texts are kept)"
+        f"{folder}: this generation is damaged ({why}); `crossrec repair` makes it anew from "
+        "the records (encoded texts are kept)"
     )
 
 
