@@ -196,7 +196,7 @@ def _copied(path: Path, target: Path, cache: bool) -> bool:
     if (path / MANIFEST).read_bytes() != before:
         return False
     if cache and (path / CACHE).exists():
-        with suppress(sqlite3.DatabaseError):  # it is only a cache
+        with suppress(*checks.UNREADABLE):  # it is only a cache
             _copy_database(path / CACHE, target / CACHE)
     (target / MANIFEST).write_bytes(before)
     return True
@@ -215,7 +215,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 def _copy_open_chroma(source: Path, target: Path) -> None:
     """Where an earlier version built a generation, each reader writes into Chroma's database."""
-    with suppress(sqlite3.DatabaseError), closing(checks.lenient(source)) as reading:
+    with suppress(*checks.UNREADABLE), closing(checks.lenient(source)) as reading:
         query = "SELECT count(*) FROM sqlite_master WHERE name = 'crossrec_sealed'"
         if source.exists() and not reading.execute(query).fetchone()[0]:
             _copy_database(source, target)
@@ -243,7 +243,7 @@ def _ended(file: Path) -> Iterator[None]:
                 "CREATE TRIGGER ended BEFORE INSERT ON about "
                 f"BEGIN SELECT RAISE(ABORT, '{REPLACED}'); END"
             )
-        except sqlite3.DatabaseError as error:
+        except checks.UNREADABLE as error:
             if "locked" in str(error):
                 raise IndexLocked(f"{file}: somebody is writing to it; try again") from error
             yield  # damaged: nobody can write to it

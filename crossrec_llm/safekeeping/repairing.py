@@ -105,10 +105,11 @@ def _records(path: Path, problems: Iterable[Problem]) -> list[str]:
     try:
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
             connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("VACUUM")
+            for statement in ("VACUUM", "REINDEX", "VACUUM"):  # which copies indexes as they are
+                connection.execute(statement)
         with closing(checks.lenient(file)) as reading:
             wrong = [*checks.damaged_rows(reading), *checks.unsound(reading)]
-    except sqlite3.DatabaseError as error:
+    except checks.UNREADABLE as error:
         wrong = [str(error)]
     if wrong:
         truth = [Problem("the truth", LEDGER, what, is_truth=True) for what in wrong]
@@ -124,7 +125,7 @@ def _cache(path: Path, problems: Iterable[Problem]) -> list[str]:
     try:
         dropped = drop_damaged(file)
         done = f"{CACHE}: {dropped:,} damaged vectors taken out, they are encoded again when needed"
-    except sqlite3.DatabaseError:
+    except checks.UNREADABLE:
         for name in ("", "-wal", "-shm"):
             file.with_name(file.name + name).unlink(missing_ok=True)
         done = f"{CACHE}: removed, texts are encoded again when needed"

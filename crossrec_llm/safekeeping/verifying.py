@@ -183,7 +183,7 @@ class _Look:
                         self._truth(file, what)
                 found = reading.execute("SELECT value FROM about WHERE name = 'id'").fetchone()
                 id = str(found[0]) if found else ""
-        except sqlite3.DatabaseError as error:
+        except checks.UNREADABLE as error:
             self._truth(file, f"it cannot be read ({error})")
         return id
 
@@ -210,7 +210,7 @@ class _Look:
                 )
             with closing(checks.lenient(file)) as reading:
                 self._quiet(reading, file, part)
-        except sqlite3.DatabaseError as error:
+        except checks.UNREADABLE as error:
             self._bad(file, part, f"it cannot be read ({error})")
 
     def _quiet(self, reading: sqlite3.Connection, file: Path, part: str) -> None:

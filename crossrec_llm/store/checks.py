@@ -34,6 +34,9 @@ _MODULUS = 1 << 64
 _EVENTS = {"insert": {"NEW": 1}, "delete": {"OLD": -1}, "update": {"OLD": -1, "NEW": 1}}
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What a damaged file raises: the second where what SQLite says of it quotes a damaged byte."""
+
 SealState = Literal["whole", "damaged", "out of date", "missing"]
 
 
@@ -195,7 +198,7 @@ def unsound(connection: sqlite3.Connection) -> list[str]:
     connection.execute("PRAGMA cell_size_check = ON")
     try:
         said = connection.execute("PRAGMA integrity_check(5)").fetchall()
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         return [str(error)]
     return [line for (text,) in said if text != "ok" for line in str(text).splitlines()]
 
@@ -256,7 +259,7 @@ def reseal(path: Path) -> None:
             with closing(sqlite3.connect(path, isolation_level=None)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 seal(path, connection)
-    except (sqlite3.Error, OSError, StoreError) as error:  # out of date, then: no harm is done
+    except (*UNREADABLE, OSError, StoreError) as error:  # out of date, then: no harm is done
         _log.info("%s was not sealed: %s", path, error)
 
 

@@ -213,6 +213,8 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         with disk_errors(path):
             yield
+    except UnicodeDecodeError as error:  # SQLite quotes what is damaged
+        raise _damaged(path, error) from error
     except sqlite3.Error as error:
         text = str(error)
         if text == REPLACED:
@@ -235,8 +237,12 @@ def _translated(path: Path) -> Iterator[None]:
             or "no such" in text
             or "user-defined function" in text  # a row that is counted has text that is none
         ):
-            raise IndexDamaged(
-                f"{path}: the records are damaged ({text}); restore this file from a backup, or "
-                "delete it and run `crossrec build` again with the same files"
-            ) from error
+            raise _damaged(path, error) from error
         raise
+
+
+def _damaged(path: Path, why: Exception) -> IndexDamaged:
+    return IndexDamaged(
+        f"{path}: the records are damaged ({why}); `crossrec restore BACKUP --force` puts a backup "
+        "in place; or move this file away and run `crossrec build` with the files"
+    )
