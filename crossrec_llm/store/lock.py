@@ -83,12 +83,12 @@ def free_lock(path: Path, lock: FileLock) -> None:
         lock.release()
 
 
-def holder(path: Path) -> str:
-    """Who writes to the index in a folder, in words; waits a moment for them to write it down.
+def holder(path: Path, looks: int = _LOOKS) -> str:
+    """Who writes to the index in a folder, in words; looks again for them to write it down.
 
     What a process that was killed has left is not taken for its successor's.
     """
-    for _ in range(_LOOKS):
+    for _ in range(looks):
         try:
             who = json.loads((path / _HOLDER).read_bytes())
             if who["host"] != socket.gethostname() or _is_alive(int(who["pid"])):
