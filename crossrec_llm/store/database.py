@@ -223,8 +223,8 @@ def _translated(path: Path) -> Iterator[None]:
             raise disk_full(path) from error
         if "locked" in text:
             raise IndexLocked(
-                f"{path}: {holder(path.parent, looks=1)} has been writing to the records for more than "
-                f"{WAIT} s; run the same command again"
+                f"{path}: {holder(path.parent, looks=1)} has been writing to the records for more "
+                f"than {WAIT} s; run the same command again"
             ) from error
         if "readonly" in text or "unable to open" in text or "disk I/O" in text:
             raise StoreUnavailable(
