@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from crossrec_llm.filter import Filter
     from crossrec_llm.live import LiveReport, add_events, add_items, remove_items
     from crossrec_llm.profiles import Correction, Profile
+    from crossrec_llm.publishing import (
+        Cleared,
+        KeptGeneration,
+        due,
+        gc,
+        generations,
+        publish,
+        rollback,
+    )
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
     from crossrec_llm.records import (
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
         Recommendation,
         Recommendations,
     )
+    from crossrec_llm.rehearsing import Rehearsal, rehearse
     from crossrec_llm.safekeeping import (
         Copied,
         Problem,
@@ -43,19 +53,24 @@ if TYPE_CHECKING:
         restore,
         verify,
     )
+    from crossrec_llm.store import Due
+    from crossrec_llm.upgrading import Upgrade, upgrade
 
 __all__ = [
     "Audience",
     "AudienceMember",
     "BuildReport",
+    "Cleared",
     "Comparison",
     "Contribution",
     "Copied",
     "Correction",
     "Counterfactual",
     "CrossrecError",
+    "Due",
     "Filter",
     "Item",
+    "KeptGeneration",
     "LiveReport",
     "Problem",
     "Profile",
@@ -64,8 +79,10 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Recommender",
+    "Rehearsal",
     "Repaired",
     "Replay",
+    "Upgrade",
     "Verification",
     "add_events",
     "add_items",
@@ -73,15 +90,22 @@ __all__ = [
     "build",
     "compare",
     "counterfactual",
+    "due",
+    "gc",
+    "generations",
     "pin",
+    "publish",
     "read_answer",
+    "rehearse",
     "remove_items",
     "repair",
     "replay",
     "restore",
+    "rollback",
     "strike",
     "strike_interest",
     "undo",
+    "upgrade",
     "verify",
 ]
 
@@ -117,6 +141,18 @@ _HOMES = {
     "repair": "safekeeping",
     "restore": "safekeeping",
     "verify": "safekeeping",
+    "Cleared": "publishing",
+    "KeptGeneration": "publishing",
+    "due": "publishing",
+    "gc": "publishing",
+    "generations": "publishing",
+    "publish": "publishing",
+    "rollback": "publishing",
+    "Rehearsal": "rehearsing",
+    "rehearse": "rehearsing",
+    "Due": "store",
+    "Upgrade": "upgrading",
+    "upgrade": "upgrading",
 }
 
 

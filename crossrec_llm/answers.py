@@ -26,12 +26,10 @@ from crossrec_llm.answering import (
     Rules,
     Ruling,
     SituationName,
-    Standby,
     Standing,
     StatedBlend,
     Views,
     WeightedBlend,
-    Wording,
     alike,
     find_interests,
     notes,
@@ -65,7 +63,6 @@ class Answers:
     def __init__(self, generation: Generation) -> None:
         self.generation = generation
         self.catalogue, self.recipe = generation.catalogue, generation.recipe
-        self.standby = Standby("the Chroma server" if self.recipe.store.url else "Chroma")
         self.signals = assemble(
             generation.signals,
             self.recipe.signals,
@@ -89,7 +86,7 @@ class Answers:
         self._standing = Standing.of(self.recipe.rules, self.catalogue, self._cold)
         self._policy = Policy.of(self.recipe.policy, self.catalogue)
         self._walls = generation.walls
-        self._wording = Wording.load(self.recipe.answering.language)
+        self._wording = generation.wording
         self.receipt = generation.receipt
 
     def to(
@@ -111,7 +108,7 @@ class Answers:
         company : how much is known of what the asked item is taken with.
         said : notes on how the query was made.
         """
-        self.standby.begin()
+        self.generation.standby.begin()
         ruling = self._policy.ruling(query)
         cold, barred = self._cold, self._barred(query, ask)
         rules = Rules.of(
@@ -155,10 +152,11 @@ class Answers:
                     walled=self._side(query, ask) != OUTSIDE,
                 ),
                 *self._walls.notes,
+                *self.generation.live.notes,
                 *said,
                 *gate.notes(found[~np.isin(found, rules.pinned)]),
                 *rules.notes(found),
-                *self.standby.notes,
+                *self.generation.standby.notes,
             ),
         )
 
@@ -218,6 +216,7 @@ class Answers:
             self.generation.signals.popularity.cold,
             pinned,
             self._wording,
+            unknown=self.generation.signals.unknown,
             before=self._before(query, found),
         )
         return ranking.gate.reasons(found, why, self._popular)
@@ -233,7 +232,6 @@ class Answers:
 
     def _gate(self, query: Query, home: np.ndarray, *, across: bool) -> Gate:
         """What a question with these home categories may not cross into."""
-        everything = np.ones(len(self.catalogue), bool)
         return Gate(
             self.generation.tuned.bridges,
             self.recipe.bridges,
@@ -245,7 +243,9 @@ class Answers:
             home,
             denied=self._policy.denied,
             across=across,
-            said=self._said.propose(query, SAID, everything) if query.said else _NOTHING,
+            said=self._said.propose(query, SAID, self.catalogue.present)
+            if query.said
+            else _NOTHING,
         )
 
     def _views(self, ruling: Ruling, gate: Gate) -> Views:
@@ -338,5 +338,5 @@ class Answers:
             ExactSearch(vectors),
             lambda: self.generation.chroma_search(collection),
             self.recipe.search,
-            self.standby,
+            self.generation.standby,
         )

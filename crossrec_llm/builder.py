@@ -48,7 +48,7 @@ class BuildReport:
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
     `left_out` why some signals could not be, `notes` which walls, entries of the policy and
     standing rules the catalogue has nothing for, `change` up to which change of the records
-    everything is in it.
+    everything is in it, `refitted` whether more than settings is new.
     """
 
     index: str
@@ -65,6 +65,7 @@ class BuildReport:
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     change: int = 0
+    refitted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
@@ -81,6 +82,7 @@ def build(
     recipe: str | Path | Recipe | None = None,
     rejects: str | Path | None = None,
     replace: bool = False,
+    tune: bool | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Read, clean, encode, fit and publish one generation of an index.
@@ -99,6 +101,7 @@ def build(
     rejects : CSV file for the rows that were not used; by default in the index's folder.
     replace : the files are all there is; else what came live is merged into them, and stays where
         the files say nothing newer.
+    tune : whether to fit how signals are blended; None = as the recipe says.
     progress : called as progress(step, done, total).
 
     Raises
@@ -108,14 +111,17 @@ def build(
     IndexLocked, StoreUnavailable : the index cannot be written now.
     """
     index = Path(index) if index is not None else default_index()
-    source = _source(items, interactions, rejects, replace)
+    source = source_of(items, interactions, rejects, replace)
     clock = Clock()
-    means = source.means(index, recipe)
+    means = source.means(index, recipe).tuning(tune)
     with IndexWriter.open(index) as writer:
         active = writer.active
         parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
-        stays = active is not None and not (replace and _lives(writer.ledger))
-        if active is not None and stays:
+        if (
+            active is not None
+            and not (replace and _lives(writer.ledger))
+            and not _drifted(active, means)
+        ):
             if _is_current(writer, active, parts, means):
                 return _done_already(index, active, clock, unchanged=True)
             changed = _answering_otherwise(writer, active, parts, means.recipe)
@@ -147,6 +153,7 @@ def build(
         left_out=dict(generation.signals.left_out),
         notes=_passed_over(generation),
         change=made.change,
+        refitted=True,
     )
 
 
@@ -234,12 +241,18 @@ class _Files:
         return Made(catalogue, merged.events, digest, merged.change, truth, tables.report)
 
 
-def _source(
+def source_of(
     items: Inputs | None,
     interactions: Inputs | None,
     rejects: str | Path | None = None,
     replace: bool = False,
 ) -> _Files | _Records:
+    """Where a generation's tables come from: files, or without them the records.
+
+    Raises
+    ------
+    QueryError : something is given that only goes with items.
+    """
     if items is not None:
         return _Files(items, interactions, rejects, replace)
     if interactions is not None or replace:
@@ -304,12 +317,8 @@ def _require_events(tables: Tables) -> None:
 def _is_current(
     writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], means: Means
 ) -> bool:
-    """Whether the active generation was made from these parts, and all of it is still there.
-
-    Where libraries or the machine have changed since, the encoder is asked whether it still gives
-    the same vectors.
-    """
-    if not _is_made_of(writer, active, parts) or _drifted(active, means):
+    """Whether the active generation was made from these parts, and all of it is still there."""
+    if not _is_made_of(writer, active, parts):
         return False
     if not means.recipe.store.url:
         return True
@@ -329,8 +338,13 @@ def _is_made_of(writer: IndexWriter, active: StoredGeneration, parts: dict[str, 
 
 
 def _drifted(active: StoredGeneration, means: Means) -> bool:
+    """Whether the encoder no longer gives the vectors of the active generation.
+
+    It is only asked where libraries or the machine have changed since.
+    """
     kept = Canaries.load(active.folder)
-    if kept is None or kept.environment == environment():
+    same = active.parts.get("encoder") == means.encoder.name
+    if kept is None or not same or kept.environment == environment():
         return False
     try:
         means.encoder.expect(kept)

@@ -352,6 +352,8 @@ def _changes(before: Receipt, after: Receipt) -> list[str]:
         for name in ("generation", "recipe", "blend", "version")
         if (was := getattr(before, name)) != (now := getattr(after, name))
     ]
+    if before.change != after.change and None not in (before.change, after.change):
+        found.append(f"live changes: {before.change} then, {after.change} now")
     if before.history and after.history and before.history != after.history:
         found.append(f"history of the person: {before.history} then, {after.history} now")
     return found

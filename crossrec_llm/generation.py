@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from copy import copy
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -19,8 +20,10 @@ from crossrec_llm.answering import (
     Blend,
     LearnedBlend,
     Situation,
+    Standby,
     TunedBlend,
     WeightedBlend,
+    Wording,
     make_query,
 )
 from crossrec_llm.answering.blend import SituationName
@@ -33,6 +36,7 @@ from crossrec_llm.store import (
     ChromaStore,
     Draft,
     ExactSearch,
+    Overlaid,
     Search,
     StoredGeneration,
     differences,
@@ -84,6 +88,31 @@ class Users:
         return np.array([row for row in found if row is not None], np.int64)
 
 
+@dataclass(frozen=True, eq=False)
+class Live:
+    """What came after a generation was built, and is laid over it (`growing`).
+
+    change : the ledger's number of the last change in it.
+    late : (m,) int64 rows, ascending, of items that are new, or read otherwise than at the build.
+    histories : user id -> (rows, weights), oldest first, of those with events since.
+    unread : how many new and changed items wait to be encoded; `unable` says why they will not be.
+    """
+
+    change: int
+    late: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    histories: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    unread: int = 0
+    unable: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Of what is not in answers yet."""
+        if not self.unread:
+            return ()
+        why = self.unable or "each question reads some of them"
+        return (f"new and changed items that are not read yet: {self.unread:,} ({why})",)
+
+
 class Generation:
     """The parts that answer questions.
 
@@ -98,6 +127,7 @@ class Generation:
     histories : how events become weights, with what was read off all of them.
     walls : what lies behind a wall, of which nothing here was learned.
     tuned : what was fitted about blends.
+    live : what came since it was built.
     """
 
     def __init__(
@@ -121,9 +151,10 @@ class Generation:
         self.histories = histories
         self.walls = Walls.of(catalogue, histories.walls)
         self.tuned, self.stored = tuned, stored
+        self.live = Live(stored.change if stored else 0)
         self._prompts = prompts
-        self._chroma: ChromaStore | None = None
-        self._opening = Lock()
+        self._chroma = _Chroma(recipe, stored) if stored else None
+        self.standby = Standby("the Chroma server" if recipe.store.url else "Chroma")
 
     @classmethod
     def fit(
@@ -160,6 +191,7 @@ class Generation:
         Raises
         ------
         IndexDamaged : a file is missing or cannot be read.
+        IndexMismatch : the same, and another version built it.
         """
         folder = stored.folder
         try:
@@ -180,9 +212,16 @@ class Generation:
                 stored=stored,
             )
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            why = " ".join(str(error).split())
+            if (made := stored.parts.get("version", __version__)) != __version__:
+                raise IndexMismatch(
+                    f"{folder}: this generation was built by crossrec-llm {made}, and "
+                    f"{__version__} cannot read it ({why}); run `crossrec build` with this version, "
+                    "or install the other one"
+                ) from error
             raise IndexDamaged(
-                f"{folder}: a part of this generation cannot be read ({error}); "
-                "`crossrec build` makes a new one from the same files"
+                f"{folder}: a part of this generation cannot be read ({why}); `crossrec build` "
+                "makes a new one from the same files"
             ) from error
 
     def asked_by(self, recipe: Recipe) -> Generation:
@@ -206,6 +245,24 @@ class Generation:
             tuned=tuned,
             prompts=self._prompts,
         )
+
+    def grown(
+        self,
+        live: Live,
+        signals: FittedSignals,
+        catalogue: Catalogue | None = None,
+        raw: np.ndarray | None = None,
+        vectors: np.ndarray | None = None,
+    ) -> Generation:
+        """The same generation with what came since laid over it; parts that are None stay."""
+        grown = copy(self)
+        grown.live, grown.signals = live, signals
+        grown.raw = self.raw if raw is None else raw
+        grown.vectors = self.vectors if vectors is None else vectors
+        if catalogue is not None:
+            grown.catalogue = catalogue
+            grown.walls = Walls.of(catalogue, self.histories.walls)
+        return grown
 
     def save(self, folder: Path, templates: Templates) -> None:
         """Every part but Chroma's, and the templates that made the texts.
@@ -233,6 +290,11 @@ class Generation:
         mean: np.ndarray = self.raw.mean(axis=0) if len(self.raw) else np.zeros(self.raw.shape[1])
         return mean.astype(np.float32)
 
+    @cached_property
+    def wording(self) -> Wording:
+        """The sentences of reasons."""
+        return Wording.load(self.recipe.answering.language)
+
     @property
     def name(self) -> str:
         return self.stored.name if self.stored else "in memory"
@@ -245,9 +307,10 @@ class Generation:
     def receipt(self) -> Receipt:
         """What makes its answers."""
         recipe, blend = self.recipe_fingerprint[:12], self.blend_fingerprint[:12]
-        return Receipt(self.name, recipe, blend, __version__)
+        change = self.live.change if self.stored else None
+        return Receipt(self.name, recipe, blend, __version__, change=change)
 
-    @property
+    @cached_property
     def blend_fingerprint(self) -> str:
         """sha256 over the weights and sources of every situation, and what was fitted of them."""
         blend = json.dumps(asdict(self.recipe.blend), sort_keys=True) + self.tuned.to_json()
@@ -261,19 +324,18 @@ class Generation:
 
     def blend(self, name: SituationName, there: Collection[str]) -> Blend:
         """The blend of a situation over the signals that are `there`."""
-        situation, popularity = self.situation(name), self.signals.popularity
+        situation, unknown = self.situation(name), self.signals.unknown
         weights = {n: w for n, w in situation.weights.items() if n in there}
         cold = {n: w for n, w in situation.cold.items() if n in there} or weights
-        first = WeightedBlend(weights, cold, popularity.cold)
+        first = WeightedBlend(weights, cold, unknown)
         tuned = self.tuned.situations.get(name)
         if tuned is None or not tuned.trees or self.recipe.blend.sets(name):
             return first
         # Trees have features of every signal: of no use where one could not be fitted since.
         if not set(tuned.situation.weights) <= set(there):
             return first
-        return LearnedBlend(
-            first, tuned.trees, tuned.head, vectors=self.vectors, people=popularity.people
-        )
+        people = np.where(unknown, 0, self.signals.popularity.people)
+        return LearnedBlend(first, tuned.trees, tuned.head, vectors=self.vectors, people=people)
 
     def require(self, **parts: str) -> None:
         """Refuse to work with parts that are not the ones this generation was built with.
@@ -305,21 +367,51 @@ class Generation:
         return Templates.load(self.stored.folder / "prompts", names, tokens=encoder.tokens)
 
     def chroma_search(self, collection: CollectionName) -> Search:
-        """Nearest-neighbour search in Chroma; `texts` are raw, the others in the space."""
-        assert self.stored is not None, "a generation in memory has no Chroma"
-        ids = self.users.ids if collection == "users" else self.catalogue.ids
-        with self._opening:
-            if self._chroma is None:
-                self._chroma = open_chroma(self.recipe, self.stored, asking=True)
-            chroma = self._chroma
-        return chroma.search(collection, ids)
+        """Nearest-neighbour search in Chroma, and exactly over what came since.
+
+        `texts` are raw, the others in the space.
+        """
+        assert self._chroma is not None, "a generation in memory has no Chroma"
+        if collection == "users":
+            return self._chroma.search(collection, self.users.ids)
+        built = self._chroma.search(collection, self.catalogue.ids[: self._chroma.n_items])
+        if not len(self.live.late):
+            return built
+        as_now = {"items": self.vectors, "texts": self.raw, "graph": self.signals.graph}
+        vectors = as_now[collection]
+        assert vectors is not None
+        return Overlaid(built, vectors, self.live.late)
 
     def close(self) -> None:
         """Let go of Chroma; a later search opens it again."""
+        if self._chroma is not None:
+            self._chroma.close()
+
+
+class _Chroma:
+    """The Chroma of a generation, opened when it is first searched."""
+
+    def __init__(self, recipe: Recipe, stored: StoredGeneration) -> None:
+        self._recipe, self._stored = recipe, stored
+        self.n_items = stored.counts["items"]
+        self._opening = Lock()
+        self._store: ChromaStore | None = None
+        self._searches: dict[str, Search] = {}
+
+    def search(self, collection: CollectionName, ids: list[str]) -> Search:
         with self._opening:
-            if self._chroma is not None:
-                self._chroma.close()
-                self._chroma = None
+            if self._store is None:
+                self._store = open_chroma(self._recipe, self._stored, asking=True)
+            if collection not in self._searches:
+                self._searches[collection] = self._store.search(collection, ids)
+            return self._searches[collection]
+
+    def close(self) -> None:
+        with self._opening:
+            self._searches.clear()
+            if self._store is not None:
+                self._store.close()
+                self._store = None
 
 
 def open_chroma(

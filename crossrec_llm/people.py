@@ -96,19 +96,18 @@ class People:
         item_id, users = self.catalogue.ids[row], self.generation.users
         if self.walls.behind[row] != OUTSIDE:
             raise QueryError(f"{item_id!r} lies behind a wall: who would want it is not told")
-        buyers, struck = self.ledger.users_of(item_id), self.ledger.users_with_strikes()
+        buyers, others = self.ledger.users_of(item_id), self._others()
         allowed = np.ones(len(users.ids), bool)
-        allowed[users.rows([*buyers, *struck])] = False
+        allowed[users.rows([*buyers, *others])] = False
         asked = self.generation.vectors[row]
         found, scores = self._profiles.nearest(asked[None], min(k, len(users.ids)), allowed)
         near = [
             (users.ids[u], float(s)) for u, s in zip(found[0], scores[0], strict=True) if u >= 0
         ]
-        # The profiles of the build still have what was struck since.
         near += [
             (user_id, float(profile @ asked))
-            for user_id in sorted(set(struck) - set(buyers))
-            if (profile := self._pooled(user_id)) is not None
+            for user_id in sorted(set(others) - set(buyers))
+            if (profile := self._pooled(user_id, others[user_id])) is not None
         ]
         members: list[AudienceMember] = []
         for user_id, score in sorted(near, key=lambda entry: -entry[1])[:k]:
@@ -139,8 +138,30 @@ class People:
             known = Known.nobody()
         return make_query("user", known.rows, known.weights)
 
-    def _pooled(self, user_id: str) -> np.ndarray | None:
+    def _others(self) -> dict[str, tuple[np.ndarray, np.ndarray] | None]:
+        """Whose profile is not the one of the build, with the history where that is at hand.
+
+        They have events since, or took what has another text now or was removed, or struck items.
+        """
+        live, taken = self.generation.live, self.generation.signals.taken
+        found: dict[str, tuple[np.ndarray, np.ndarray] | None] = {}
+        if taken is not None:
+            built = np.zeros(taken.n_items, bool)
+            built[live.late[live.late < taken.n_items]] = True
+            built |= ~self.catalogue.present[: taken.n_items]
+            if built.any():
+                found |= dict.fromkeys(taken.users_of(np.flatnonzero(built)))
+        found |= live.histories
+        return found | dict.fromkeys(self.ledger.users_with_strikes())
+
+    def _pooled(
+        self, user_id: str, history: tuple[np.ndarray, np.ndarray] | None
+    ) -> np.ndarray | None:
         """(dim,) float32 unit profile as of now, as `Users.pool` makes it at a build."""
+        if history is None:
+            query = self._taken(user_id)
+        else:
+            there = self.catalogue.present[history[0]]
+            query = make_query("user", history[0][there], history[1][there])
         options = self.generation.recipe.signals.text
-        text = Text(self.generation.vectors, self._profiles, options)
-        return text.profile(self._taken(user_id))
+        return Text(self.generation.vectors, self._profiles, options).profile(query)

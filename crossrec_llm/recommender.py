@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import update_wrapper
+from inspect import signature
 from pathlib import Path
-from threading import RLock
-from typing import Any, get_args
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import numpy as np
 
@@ -20,13 +20,13 @@ from crossrec_llm.answering import (
     describe,
     make_query,
 )
-from crossrec_llm.answers import Answers
 from crossrec_llm.errors import QueryError
 from crossrec_llm.filter import Filter
 from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import Encoder, Templates
-from crossrec_llm.people import People
+from crossrec_llm.moments import Moment, Moments
 from crossrec_llm.profiles import Profile
+from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import (
     Audience,
     Explain,
@@ -37,11 +37,34 @@ from crossrec_llm.records import (
 )
 from crossrec_llm.resources import default_index
 from crossrec_llm.signals import Scorer
-from crossrec_llm.store import Index, Ledger
+from crossrec_llm.store import Ledger
+from crossrec_llm.tables import Catalogue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _question(
+    answered: Callable[Concatenate[Recommender, Moment, P], R],
+) -> Callable[Concatenate[Recommender, P], R]:
+    """A method that is answered from one moment of the index, the newest when it was called."""
+
+    def asked(self: Recommender, /, *args: P.args, **named: P.kwargs) -> R:
+        return self._moments.ask(lambda now: answered(self, now, *args, **named))
+
+    update_wrapper(asked, answered)
+    del asked.__dict__["__wrapped__"]
+    shown = signature(answered)
+    seen = [one for name, one in shown.parameters.items() if name != "now"]
+    asked.__signature__ = shown.replace(parameters=seen)  # type: ignore[attr-defined]
+    return asked
 
 
 class Recommender:
-    """Answers questions over one generation of an index.
+    """Answers questions over an index as it is when they are asked, or over a generation in memory.
+
+    Many threads may share one. Each question sees what was acknowledged before it: events, items,
+    a generation that was published or rolled back to; and all of it at one moment.
 
     Parameters
     ----------
@@ -50,34 +73,22 @@ class Recommender:
     """
 
     def __init__(self, generation: Generation, ledger: Ledger | None = None) -> None:
-        self.generation = generation
-        self.catalogue, self.recipe = generation.catalogue, generation.recipe
-        self._answers = Answers(generation)
-        profiles = self._answers.planned("users", generation.users.vectors)
-        self._people = People(generation, ledger, profiles)
-        self._sentence_vector = lru_cache(1024)(self._encoded)
-        self._loading = RLock()
-        self._encoder: Encoder | None = None
-        self._templates: Templates | None = None
+        self._moments = Moments.still(generation, ledger)
 
     @classmethod
     def open(cls, index: str | Path | None = None) -> Recommender:
-        """The active generation of an index; by default of the one that CROSSREC_INDEX names.
+        """The index of a folder; by default the one that CROSSREC_INDEX names.
 
         Raises
         ------
         IndexMissing, IndexMismatch, IndexDamaged : what is wrong with it and what to run.
         """
-        opened = Index.open(Path(index) if index is not None else default_index())
-        try:
-            return cls(Generation.load(opened.generation), opened.ledger)
-        except BaseException:
-            opened.close()
-            raise
+        opened = cls.__new__(cls)
+        opened._moments = Moments.follow(Path(index) if index is not None else default_index())
+        return opened
 
     def close(self) -> None:
-        self.generation.close()
-        self._people.close()
+        self._moments.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -87,8 +98,10 @@ class Recommender:
 
     # -- questions -------------------------------------------------------------------------------
 
+    @_question
     def for_user(
         self,
+        now: Moment,
         user_id: str,
         k: int = 10,
         *,
@@ -121,13 +134,15 @@ class Recommender:
                 seen = dict.fromkeys((*filter.exclude, *asked["without"]))
                 filter = replace(filter, exclude=tuple(seen))
         ask = Ask(k, filter, cross_share, diversity, explain)
-        side = self.generation.walls.side(filter)
-        known = self._people.known(str(user_id), side, asked.get("without", ()))
-        query = make_query("user", known.rows, known.weights, **self._corrected(known))
-        return self._answers.to(query, ask, asked, history=known.digest)
+        side = now.generation.walls.side(filter)
+        known = now.people.known(str(user_id), side, asked.get("without", ()))
+        query = make_query("user", known.rows, known.weights, **_corrected(now, known))
+        return now.answers.to(query, ask, asked, history=known.digest)
 
+    @_question
     def for_history(
         self,
+        now: Moment,
         item_ids: Sequence[str],
         k: int = 10,
         *,
@@ -143,13 +158,15 @@ class Recommender:
         UnknownItem : not in the catalogue; similar ids are named.
         """
         ask = Ask(k, filter, cross_share, diversity, explain)
-        here, said = self._people.on_side(item_ids, self.generation.walls.side(filter))
+        here, said = now.people.on_side(item_ids, now.generation.walls.side(filter))
         rows = list(dict.fromkeys(reversed(here)))[::-1]
         query = make_query("user", rows, [1.0] * len(rows))
-        return self._answers.to(query, ask, {"history": list(item_ids)}, said=said)
+        return now.answers.to(query, ask, {"history": list(item_ids)}, said=said)
 
+    @_question
     def like(
         self,
+        now: Moment,
         text: str,
         k: int = 10,
         *,
@@ -175,12 +192,12 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
-        side = self.generation.walls.side(filter)
-        known = Known.nobody() if user is None else self._people.known(str(user), side)
+        side = now.generation.walls.side(filter)
+        known = Known.nobody() if user is None else now.people.known(str(user), side)
         (toward, said), (away, said_too) = (
-            self._people.on_side(ids, side) for ids in (liked, disliked)
+            now.people.on_side(ids, side) for ids in (liked, disliked)
         )
-        read = self.generation.signals.lexical.spelled(text)
+        read = now.generation.signals.lexical.spelled(text)
         query = make_query(
             "like",
             known.rows,
@@ -188,15 +205,17 @@ class Recommender:
             liked=toward,
             disliked=away,
             text=text,
-            text_vector=self._encoded(read),
-            **self._corrected(known),
+            text_vector=now.reader.query(read),
+            **_corrected(now, known),
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
         asked |= {"read_as": read} if read != text else {}
-        return self._answers.to(query, ask, asked, history=known.digest, said=said + said_too)
+        return now.answers.to(query, ask, asked, history=known.digest, said=said + said_too)
 
+    @_question
     def similar(
         self,
+        now: Moment,
         item_id: str,
         k: int = 10,
         *,
@@ -222,19 +241,20 @@ class Recommender:
         ask = Ask(k, filter, cross_share, diversity, explain)
         if mode not in get_args(SimilarMode):
             raise QueryError(f"mode must be both, alike or together, not {mode!r}")
-        row = self._row(item_id)
+        row = now.generation.catalogue.row(str(item_id))
         asked = {"item_id": str(item_id)} | ({"mode": mode} if mode != "both" else {})
         company: Company = "known"
         if mode == "together":
             company = company_of(
-                self.generation.signals, row, self.generation.walls.side(filter, row)
+                now.generation.signals, row, now.generation.walls.side(filter, row)
             )
         if company in ("unknown", "walled"):
             mode = "alike"
         query = make_query("similar", [row], [1.0], mode=mode)
-        return self._answers.to(query, ask, asked, company=company)
+        return now.answers.to(query, ask, asked, company=company)
 
-    def audience(self, item_id: str, k: int = 10) -> Audience:
+    @_question
+    def audience(self, now: Moment, item_id: str, k: int = 10) -> Audience:
         """Who would want this item: the users whose profile is nearest to it.
 
         Those who have it already are left out.
@@ -245,99 +265,106 @@ class Recommender:
         QueryError : it lies behind a wall.
         """
         Ask(k)
-        row = self._row(item_id)
-        self._answers.standby.begin()
-        members = self._people.wanting(row, k)
+        row = now.generation.catalogue.row(str(item_id))
+        standby = now.generation.standby
+        standby.begin()
+        members = now.people.wanting(row, k)
         missing = None
         if len(members) < k:
             missing = f"{len(members)} of {k}: no more users have a profile and lack this item"
-        notes = self._answers.standby.notes
-        return Audience(self.catalogue.item(row), tuple(members), self.receipt, missing, notes)
+        return Audience(
+            now.generation.catalogue.item(row),
+            tuple(members),
+            now.answers.receipt,
+            missing,
+            standby.notes,
+        )
 
-    def bridges(self) -> tuple[Bridge, ...]:
+    @_question
+    def bridges(self, now: Moment) -> tuple[Bridge, ...]:
         """How credible it is to cross, for each pair of categories that people were seen in.
 
         Empty where it was not fitted: then everything is open.
         """
-        return self.generation.tuned.bridges.pairs
+        return now.generation.tuned.bridges.pairs
 
-    def policy(self, home: str, target: str) -> str:
+    @_question
+    def policy(self, now: Moment, home: str, target: str) -> str:
         """What the recipe's policy says of crossing from one top category to another.
 
         "denied", "at most 20% of a list", "in part" where it tells apart what lies below them;
         empty where it holds nothing back.
         """
-        return self._answers.policy(home, target)
+        return now.answers.policy(home, target)
 
-    def profile(self, user_id: str) -> Profile:
+    @_question
+    def profile(self, now: Moment, user_id: str) -> Profile:
         """What is known of a person, as answers use it; `correcting` changes it.
 
         Raises
         ------
         UnknownUser : nothing is recorded of this id; similar ids are named.
         """
-        known = self._people.known(str(user_id))
+        known = now.people.known(str(user_id))
         query = make_query("user", known.rows, known.weights)
         return describe(
             str(user_id),
             known,
             query,
-            self._answers.interests(query),
-            self.recipe.interests,
-            self.catalogue.item,
-            self.templates.history_text,
+            now.answers.interests(query),
+            now.generation.recipe.interests,
+            now.generation.catalogue.item,
+            now.reader.templates.history_text,
         )
 
-    def item(self, item_id: str) -> Item:
+    @_question
+    def item(self, now: Moment, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
-        return self.catalogue.item(self._row(item_id))
+        return now.generation.catalogue.item(now.generation.catalogue.row(str(item_id)))
+
+    # -- what answers, as it is now ----------------------------------------------------------------
+
+    @property
+    def generation(self) -> Generation:
+        return self._moments.newest.generation
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """An item that was removed has a row, which no id leads to."""
+        return self.generation.catalogue
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.generation.recipe
 
     @property
     def signals(self) -> dict[str, Scorer]:
         """By name, those that could be fitted."""
-        return self._answers.signals
+        return self._moments.newest.answers.signals
 
     @property
     def receipt(self) -> Receipt:
         """What makes its answers."""
-        return self._answers.receipt
+        return self._moments.newest.answers.receipt
 
     @property
     def ledger(self) -> Ledger:
         """The records; refused with QueryError where there are none."""
-        return self._people.ledger
-
-    # -- parts, loaded when first needed, by one thread while others wait --------------------------
+        return self._moments.newest.people.ledger
 
     @property
     def encoder(self) -> Encoder:
         """Refused with IndexMismatch unless it is the one that made the index's vectors."""
-        with self._loading:
-            if self._encoder is None:
-                encoder = Encoder(self.recipe.encoder)
-                self.generation.require(encoder=encoder.name)
-                encoder.expect(self.generation.canaries)
-                self._encoder = encoder
-            return self._encoder
+        return self._moments.newest.reader.encoder
 
     @property
     def templates(self) -> Templates:
         """Those that made the index's texts."""
-        with self._loading:
-            if self._templates is None:
-                self._templates = self.generation.templates(self.encoder)
-            return self._templates
+        return self._moments.newest.reader.templates
 
-    def _corrected(self, known: Known) -> dict[str, Any]:
-        """What corrections add to a query."""
-        vectors = [self._sentence_vector(sentence) for sentence in known.said]
-        said = {"said": known.said, "said_vectors": np.stack(vectors)} if vectors else {}
-        return {"struck": known.struck, **said}
 
-    def _encoded(self, text: str) -> np.ndarray:
-        """(dim,) float32 raw unit vector of a free text."""
-        return self.encoder.encode_query(self.templates.query_text(text))
-
-    def _row(self, item_id: str) -> int:
-        """The row of an id; a number is taken for the text that files have it as."""
-        return self.catalogue.row(str(item_id))
+def _corrected(now: Moment, known: Known) -> dict[str, Any]:
+    """What corrections add to a query."""
+    vectors = [now.reader.sentence(sentence) for sentence in known.said]
+    said = {"said": known.said, "said_vectors": np.stack(vectors)} if vectors else {}
+    return {"struck": known.struck, **said}

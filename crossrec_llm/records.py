@@ -173,7 +173,8 @@ class Receipt:
     """What made an answer: enough to ask it again and to compare two answers.
 
     `history` is a digest of the person's events and corrections at that moment; None where no
-    person was named.
+    person was named. `change` is the number of the last live change that was taken in; None in
+    memory, where there are none.
     """
 
     generation: str
@@ -181,8 +182,9 @@ class Receipt:
     blend: str
     version: str
     history: str | None = None
+    change: int | None = None
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, str | int]:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from crossrec_llm import Filter, Recommender, build
-from crossrec_llm import recommender as recommender_module
+from crossrec_llm import encoding as encoding_module
 from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.errors import IndexMismatch, IndexMissing, QueryError, UnknownItem, UnknownUser
 from crossrec_llm.generation import Generation
@@ -316,8 +316,8 @@ def test_threads_that_ask_at_once_load_the_encoder_once(shop_index, monkeypatch)
 
         return wrapped
 
-    encoder, templates = recommender_module.Encoder, Generation.templates
-    monkeypatch.setattr(recommender_module, "Encoder", slowly(encoder))
+    encoder, templates = encoding_module.Encoder, Generation.templates
+    monkeypatch.setattr(encoding_module, "Encoder", slowly(encoder))
     monkeypatch.setattr(Generation, "templates", slowly(templates))
     with Recommender.open(shop_index) as opened, ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: (opened.templates, opened.encoder), range(8)))

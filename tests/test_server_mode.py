@@ -35,7 +35,7 @@ def test_away_slow_back_and_empty(own_server: Server, shop_files, tmp_path):  # 
     )
     build(*files, index, recipe=recipe)
     with Recommender.open(index) as recommender:
-        standby = recommender._answers.standby
+        standby = recommender.generation.standby
         ids, notes = asked(recommender)
         assert notes == []
 

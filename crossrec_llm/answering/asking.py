@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import QueryError
 from crossrec_llm.filter import Filter
@@ -80,7 +82,8 @@ def company_of(fitted: FittedSignals, row: int, side: int = OUTSIDE) -> Company:
     if side != OUTSIDE:
         return "walled"
     beside = [fitted.matrices.get(name) for name in ("neighbours", "transitions")]
-    if not any(m is not None and m.indptr[row + 1] > m.indptr[row] for m in beside):
+    asked = np.array([row])
+    if not any(m is not None and m.rows(asked).sizes[0] for m in beside):
         return "unknown"
     return "imputed" if fitted.popularity.cold[row] else "known"
 

@@ -14,6 +14,7 @@ from crossrec_llm.signals import Said, Signal
 KEPT_REASONS = 3
 
 _OF_BEHAVIOUR = ("neighbours", "transitions", "graph")
+_COUNTED = "neighbours"  # the signal into which later events are folded
 
 
 def reasons(
@@ -26,6 +27,7 @@ def reasons(
     pinned: np.ndarray,
     wording: Wording,
     *,
+    unknown: np.ndarray | None = None,
     before: np.ndarray | None = None,
 ) -> list[tuple[Reason, ...]]:
     """The strongest reasons of each row.
@@ -43,11 +45,13 @@ def reasons(
         meaning.
     pinned : (n,) bool, the row is there because a rule says so, whatever else speaks for it.
     wording : the sentences.
+    unknown : (n_items,) bool, the same for all signals but neighbours; None = as `cold`.
     before : (n, h) bool, whether people took the row rather before the history item; None where
         that is not told apart.
     """
     history = query.history[account.places]
-    told = _told(history, rows, account, [s.kind for s in signals], cold)
+    filled = [cold if s.name == _COUNTED or unknown is None else unknown for s in signals]
+    told = _told(history, rows, account, [s.kind for s in signals], filled)
     kinds = list(told)
     by_kind = np.stack([told[kind] for kind in kinds], axis=1)
     totals = by_kind.sum(axis=(1, 2))
@@ -74,19 +78,26 @@ def reasons(
 
 
 def _told(
-    history: np.ndarray, rows: np.ndarray, account: Account, kinds: Sequence[str], cold: np.ndarray
+    history: np.ndarray,
+    rows: np.ndarray,
+    account: Account,
+    kinds: Sequence[str],
+    filled: Sequence[np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Kind -> (n, h + 1) float64, 0 or above: what speaks for each row in its words.
 
     The last place is of no history item.
+
+    Parameters
+    ----------
+    filled : of each signal (n_items,) bool, of what it has only what was filled in.
     """
     speaks = np.where(account.grounds, np.maximum(account.parts, 0), 0)
     told: dict[str, np.ndarray] = {}
-    nobody = np.zeros((len(rows), len(history) + 1), bool)
-    stand_in, imputed = nobody.copy(), nobody.copy()
-    stand_in[:, :-1] = cold[history]
-    imputed[:, :-1] = cold[rows][:, None]
     for s, kind in enumerate(kinds):
+        stand_in, imputed = np.zeros((2, len(rows), len(history) + 1), bool)
+        stand_in[:, :-1] = filled[s][history]
+        imputed[:, :-1] = filled[s][rows][:, None]
         named = {kind: speaks[:, s]}
         if "alone" not in SENTENCES[kind]:
             speaks[:, s, -1] = 0

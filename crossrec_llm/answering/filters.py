@@ -32,15 +32,15 @@ def crosses(catalogue: Catalogue, home: np.ndarray) -> np.ndarray:
 def allowed_rows(catalogue: Catalogue, filter: Filter, query: Query) -> np.ndarray:
     """(n_items,) bool: the rows that may be in the answer.
 
-    Disliked and struck items never are; the asked item itself is in the history of a "similar"
-    query, and stays out even when seen items are let in.
+    Removed, disliked and struck items never are; the asked item itself is in the history of a
+    "similar" query, and stays out even when seen items are let in.
 
     Raises
     ------
     QueryError : a category or brand that the catalogue does not have, a price or date where no
         item has one.
     """
-    mask = np.ones(len(catalogue), bool)
+    mask = catalogue.present.copy()
     if filter.category:
         mask &= np.logical_or.reduce([catalogue.under(path) for path in filter.category])
     for path in filter.not_category:

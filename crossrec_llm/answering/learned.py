@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,17 +39,6 @@ class LearnedBlend:
     ) -> None:
         self.first, self.names, self.head = first, first.names, head
         self._trees, self._vectors, self._people = trees, vectors, people
-        self._loading = Lock()
-        self._loaded: Any = None
-
-    @property
-    def _booster(self) -> Any:
-        with self._loading:
-            if self._loaded is None:
-                import lightgbm
-
-                self._loaded = lightgbm.Booster(model_str=self._trees)
-            return self._loaded
 
     def parts(self, rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
         return self.first.parts(rows, scores)
@@ -65,10 +54,18 @@ class LearnedBlend:
             return total
         used = parts[:, self.first.weights != 0]
         seen = features(query, rows, used, total, head, self._vectors, self._people)
-        order = np.argsort(-self._booster.predict(seen, num_threads=1), kind="stable")
+        order = np.argsort(-_booster(self._trees).predict(seen, num_threads=1), kind="stable")
         out = total.copy()
         out[head[order]] = total[head]
         return out
+
+
+@lru_cache(maxsize=8)
+def _booster(trees: str) -> Any:
+    """Loaded once for all blends with these trees: each live change makes new ones."""
+    import lightgbm
+
+    return lightgbm.Booster(model_str=trees)
 
 
 def features(

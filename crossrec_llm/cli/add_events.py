@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
+from crossrec_llm.cli.background import build_if_due
 from crossrec_llm.cli.options import Output, Where, command
 
 RejectedFile = Annotated[
@@ -31,3 +32,4 @@ def add_events(
     with show.progress(output.quiet or output.json) as progress:
         done = add_events(where.index, files, rejects=rejects, progress=progress)
     show.live(done, "events", output)
+    build_if_due(where.index, output)

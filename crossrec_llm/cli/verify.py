@@ -19,7 +19,8 @@ def verify(where: Where, output: Output) -> None:
         show.notes(found.notes, output.quiet)
         for problem in found.problems:
             show.say(str(problem))
-        state = "whole" if found.ok else f"damaged, in {len(found.problems)} places"
+        count = len(found.problems)
+        state = "whole" if found.ok else f"damaged in {count} place{'s' * (count > 1)}"
         show.say(
             f"{where.index}: {state}; {found.files:,} files, {found.bytes / 2**20:,.1f} MB looked "
             f"at in {found.seconds:.1f} s"

@@ -121,6 +121,11 @@ class Templates:
         parts = [_VERSION, *sources, self._options.history_items, fits]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    @property
+    def columns(self) -> set[str]:
+        """Of ITEMS_SCHEMA, what the text of an item is made from."""
+        return {FIELDS[name][0] for name in self._item_fields}
+
     def item_text(self, item: Item) -> str:
         """The text of one item."""
         fields = ItemFields(item)

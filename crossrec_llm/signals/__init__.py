@@ -39,7 +39,7 @@ from crossrec_llm.signals.text import (
 from crossrec_llm.signals.transitions import TransitionsOptions, fit_transitions, rather_before
 from crossrec_llm.signals.transport import Transport, TransportOptions
 from crossrec_llm.store import Search
-from crossrec_llm.tables import Catalogue, Histories
+from crossrec_llm.tables import Catalogue, Histories, Taken
 
 __all__ = [
     "SIGNAL_NAMES",
@@ -101,7 +101,7 @@ SIGNAL_NAMES = (
     "trending",
 )
 
-_LEFT_OUT = "left_out.json"
+_LEFT_OUT, _TAKEN = "left_out.json", "taken.arrow"
 
 Vectors = Literal["items", "texts", "graph"]
 """What a search is over: items in the space, their texts as encoded, items in the graph."""
@@ -139,6 +139,8 @@ class FittedSignals:
     matrices : with what `impute` filled in.
     graph : (n_items, dim) float32 unit rows.
     left_out : signal that could not be fitted -> why, and what would help.
+    taken : who took what, to fold in what comes later; None in what an older version built.
+    since_unknown : (n_items,) bool, where people were folded in since: `unknown` as it was.
     """
 
     matrices: Mapping[str, ItemToItem]
@@ -148,6 +150,17 @@ class FittedSignals:
     als: Als | None = None
     graph: np.ndarray | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    taken: Taken | None = None
+    since_unknown: np.ndarray | None = None
+
+    @property
+    def unknown(self) -> np.ndarray:
+        """(n_items,) bool: nobody had taken it when all this was learned.
+
+        What signals of behaviour say of it was filled in by its meaning; but for popularity and
+        neighbours, into which later events are folded.
+        """
+        return self.popularity.cold if self.since_unknown is None else self.since_unknown
 
     @classmethod
     def fit(
@@ -203,6 +216,7 @@ class FittedSignals:
             found.get("als"),
             found.get("graph"),
             left_out,
+            Taken.of(histories, n_items),
         )
 
     def save(self, folder: Path) -> None:
@@ -214,6 +228,8 @@ class FittedSignals:
                 signal.save(folder / f"{signal.name}.safetensors")
         if self.graph is not None:
             np.save(folder / "graph.npy", self.graph)
+        if self.taken is not None:
+            self.taken.save(folder / _TAKEN)
         if self.left_out:
             (folder / _LEFT_OUT).write_text(json.dumps(dict(self.left_out)), "utf-8")
 
@@ -224,14 +240,17 @@ class FittedSignals:
             return path if path.exists() else None
 
         trending, als, graph = stored("trending"), stored("als"), stored("graph", "npy")
+        popularity = Popularity.load(folder / "popularity.safetensors")
+        taken = folder / _TAKEN
         return cls(
             {w.name: ItemToItem.load(path, w) for w in options.walks if (path := stored(w.name))},
-            Popularity.load(folder / "popularity.safetensors"),
+            popularity,
             Lexical.load(folder / "lexical.safetensors", options.lexical),
             Popularity.load(trending, *TRENDING) if trending else None,
             Als.load(als, options.als) if als else None,
             np.load(graph, mmap_mode="r") if graph else None,
             read_left_out(folder),
+            Taken.open(taken, len(popularity.people)) if taken.exists() else None,
         )
 
 

@@ -90,6 +90,13 @@ class Als:
         factors[taken.getnnz(axis=0) == 0] = 0
         return cls(factors, options)
 
+    def with_room(self, n_items: int) -> Als:
+        """The same with further items, which nobody took."""
+        more = np.zeros((n_items - len(self.factors), self.factors.shape[1]), np.float32)
+        found = Als(np.concatenate([self.factors, more]), self.options)
+        found._gram = self._gram  # rows of zeros add nothing to it
+        return found
+
     def save(self, path: Path) -> None:
         write_arrays(path, factors=self.factors)
 

@@ -9,10 +9,11 @@ import numpy as np
 from annotated_types import Ge
 
 from crossrec_llm.records import STRICT
-from crossrec_llm.signals.item_to_item import ItemToItem
+from crossrec_llm.signals.item_to_item import ItemToItem, Rows
 from crossrec_llm.store import ExactSearch
 
 _BLOCK = 1024  # rows of a product that are held at once
+_SAMPLE = 256  # rows and columns that a strength is read off
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def impute(
         return matrix
     n, new = len(matrix), np.flatnonzero(cold)
     fitted = sp.csr_matrix((matrix.values, matrix.columns, matrix.indptr), shape=(n, n))
-    means = _means(cold, vectors, options.neighbours)
+    means = means_of(vectors[new], ~cold, vectors, options)
     # Rows of cold items first: they get columns of cold items as well.
     longest = int(np.diff(matrix.indptr).max())
     to_all = sp.csr_matrix(
@@ -78,16 +79,140 @@ def impute(
     )
 
 
-def _means(cold: np.ndarray, vectors: np.ndarray, neighbours: int) -> Any:
-    """(n_cold, n) float32 csr: a_ij of each cold item i."""
+class Filling:
+    """Rows and columns for items that came after a matrix was built, as `impute` has them.
+
+    Parameters
+    ----------
+    matrix : of the build, with what `impute` filled in.
+    warm : (n_built,) bool, items that somebody took at the build.
+    new : (k,) int64 rows of the items to fill in, ascending; `means` are theirs, as of `means_of`.
+    scale : what filled entries are multiplied with, as of `filled_scale`.
+    """
+
+    def __init__(
+        self,
+        matrix: ItemToItem,
+        warm: np.ndarray,
+        new: np.ndarray,
+        means: Any,
+        scale: float,
+        options: ImputedOptions,
+    ) -> None:
+        self._matrix, self._warm, self._options = matrix, warm, options
+        self._new, self._means, self._scale = new, means, np.float32(scale)
+        self._active = bool(len(new) and len(matrix.values) and options.rho and warm.any())
+        self._longest = int(np.diff(matrix.indptr).max(initial=0))
+        self._by_warm = means.T.tocsr() if self._active else None
+
+    def row(self, item: int) -> tuple[np.ndarray, np.ndarray]:
+        """(columns, values) of one of the new items: the mean of its neighbours' rows."""
+        import scipy.sparse as sp
+
+        if not self._active:
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        mean = self._means[[int(np.searchsorted(self._new, item))]]
+        near = _csr(self._matrix.rows(mean.indices).parts(), len(self._warm))
+        entries = mean.data, np.arange(mean.nnz), np.array([0, mean.nnz])
+        found = _strongest(sp.csr_matrix(entries, shape=(1, mean.nnz)), near, self._longest)
+        found.sort_indices()
+        return found.indices.astype(np.int32), found.data
+
+    def fill(
+        self, items: np.ndarray, rows: list[tuple[np.ndarray, np.ndarray]], cold: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Rows of (s,) int64 items, with entries of those new items that are still `cold`.
+
+        Rows are sorted by column, and new items come last.
+        """
+        if not self._active:
+            return rows
+        own = _with_own(items, rows, self._warm, self._options.own)
+        filled = _strongest(own, self._by_warm, self._options.keep)
+        filled.sort_indices()
+        out = []
+        for at, (columns, values) in enumerate(rows):
+            part = slice(filled.indptr[at], filled.indptr[at + 1])
+            more, strengths = self._new[filled.indices[part]], filled.data[part] * self._scale
+            still = cold[more]
+            both = np.concatenate([columns, more[still]]).astype(np.int32)
+            order = np.argsort(both, kind="stable")
+            out.append((both[order], np.concatenate([values, strengths[still]])[order]))
+        return out
+
+
+def filled_scale(
+    matrix: ItemToItem,
+    warm: np.ndarray,
+    vectors: np.ndarray,
+    means: Any,
+    options: ImputedOptions,
+) -> float:
+    """What the filled entries of a matrix were multiplied with, read off the matrix.
+
+    Where nothing was filled in at the build, what they would be for the new items of `means`, over
+    some of the rows.
+
+    Parameters
+    ----------
+    vectors : (n_built, dim) float32 unit rows in the space.
+    """
+    if not (warm.any() and len(matrix.values) and options.rho):
+        return 0.0
+    rng = np.random.default_rng(0)
+    heads = np.flatnonzero((np.diff(matrix.indptr) > 0) & warm)
+    heads = np.sort(rng.choice(heads, min(len(heads), _SAMPLE), replace=False))
+    own = _with_own(heads, matrix.rows(heads).parts(), warm, options.own)
+    cold = np.flatnonzero(~warm)
+    for start in range(0, len(cold), _SAMPLE):
+        part = cold[start : start + _SAMPLE]
+        raw = (own @ means_of(vectors[part], warm, vectors, options).T).toarray()
+        stored = matrix.entries(heads, part)
+        both = (raw > 0) & (stored > 0)
+        if both.any():
+            return float(np.median(stored[both] / raw[both]))
+    filled = _strongest(own, means.T.tocsr(), options.keep)
+    spread = np.sqrt(np.mean(filled.data**2)) if filled.nnz else 1.0
+    return float(options.rho * np.sqrt(np.mean(matrix.values**2)) / spread)
+
+
+def _with_own(
+    items: np.ndarray, rows: list[tuple[np.ndarray, np.ndarray]], warm: np.ndarray, own: float
+) -> Any:
+    """(s, n_built) float32 csr: the warm part of the rows, and `own` on the diagonal."""
+    known = []
+    for item, (columns, values) in zip(items, rows, strict=True):
+        built = columns[columns < len(warm)]
+        values = values[: len(built)][warm[built]]
+        columns = built[warm[built]]
+        if item < len(warm):
+            highest = np.float32(own * values.max(initial=0))
+            columns, values = np.append(columns, item), np.append(values, highest)
+        known.append((columns, values))
+    return _csr(known, len(warm))
+
+
+def _csr(rows: list[tuple[np.ndarray, np.ndarray]], n: int) -> Any:
     import scipy.sparse as sp
 
-    new, warm = np.flatnonzero(cold), np.flatnonzero(~cold)
-    found, cosines = ExactSearch(vectors[warm]).nearest(vectors[new], neighbours)
+    joined = Rows.joined(rows)
+    indptr = np.concatenate([[0], np.cumsum(joined.sizes)])
+    return sp.csr_matrix((joined.values, joined.columns, indptr), shape=(len(rows), n))
+
+
+def means_of(
+    asked: np.ndarray, warm: np.ndarray, vectors: np.ndarray, options: ImputedOptions
+) -> Any:
+    """(k, n) float32 csr: a_ij of each of (k, dim) cold items i, j over the `warm` ones of n."""
+    import scipy.sparse as sp
+
+    found, cosines = ExactSearch(vectors).nearest(asked, options.neighbours, warm)
     near = np.where(found >= 0, np.maximum(cosines, 0), 0) ** 3
     near = near / np.maximum(near.sum(axis=1, keepdims=True), np.float32(1e-12))
-    at = np.repeat(np.arange(len(new)), found.shape[1]), warm[found].reshape(-1)
-    return sp.csr_matrix((near.reshape(-1), at), shape=(len(new), len(cold)), dtype=np.float32)
+    at = np.repeat(np.arange(len(asked)), found.shape[1]), found.reshape(-1)
+    there = found.reshape(-1) >= 0
+    entries = near.reshape(-1)[there], (at[0][there], at[1][there])
+    return sp.csr_matrix(entries, shape=(len(asked), len(warm)), dtype=np.float32)
 
 
 def _strongest(left: Any, right: Any, keep: int) -> Any:

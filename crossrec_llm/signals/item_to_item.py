@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,33 @@ class Walk:
     last: int
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Some rows of a matrix, one after the other, each sorted by column.
+
+    columns, values : (m,) int32 and float32, the entries.
+    sizes : (s,) int64, how many of them each row has.
+    """
+
+    columns: np.ndarray
+    values: np.ndarray
+    sizes: np.ndarray
+
+    @classmethod
+    def joined(cls, rows: list[tuple[np.ndarray, np.ndarray]]) -> Rows:
+        """From (columns, values) of each."""
+        columns = [np.empty(0, np.int32), *(columns for columns, _ in rows)]
+        values = [np.empty(0, np.float32), *(values for _, values in rows)]
+        sizes = np.array([len(columns) for columns, _ in rows], np.int64)
+        return cls(np.concatenate(columns), np.concatenate(values), sizes)
+
+    def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(columns, values) of each."""
+        ends = np.cumsum(self.sizes)
+        spans = [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
+        return [(self.columns[span], self.values[span]) for span in spans]
+
+
 class ItemToItem:
     """sum_h decay^age w_h m_hi, for a matrix m fitted on histories.
 
@@ -44,7 +71,20 @@ class ItemToItem:
         self.indptr, self.columns, self.values = indptr, columns, values
         self.walk = walk
         self.name, self.kind = walk.name, walk.kind
+        self._n = len(indptr) - 1
+        self._asked: Callable[[np.ndarray], Rows] | None = None
         self._everywhere = LastQuery(self._walked)
+
+    def over(self, asked: Callable[[np.ndarray], Rows], n_items: int) -> ItemToItem:
+        """The same walk over rows that are worked out when they are asked for.
+
+        Parameters
+        ----------
+        asked : gives the rows of (s,) int64 items.
+        """
+        found = ItemToItem(self.indptr, self.columns, self.values, self.walk)
+        found._n, found._asked = n_items, asked
+        return found
 
     @classmethod
     def from_rows(
@@ -77,14 +117,22 @@ class ItemToItem:
         return cls(**read_arrays(path), walk=walk)
 
     def __len__(self) -> int:
-        return len(self.indptr) - 1
+        return self._n
+
+    def rows(self, items: np.ndarray) -> Rows:
+        """The rows of (s,) int64 items."""
+        if self._asked is not None:
+            return self._asked(items)
+        starts = self.indptr[items]
+        sizes = self.indptr[items + 1] - starts
+        before = np.cumsum(sizes) - sizes
+        at = np.arange(int(sizes.sum())) + np.repeat(starts - before, sizes)
+        return Rows(self.columns[at], self.values[at], sizes)
 
     def entries(self, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """(s, t) float32, m from each of `sources` to each of `targets`, both int64 rows."""
         found = np.zeros((len(sources), len(targets)), np.float32)
-        for s, row in enumerate(sources):
-            kept = slice(self.indptr[row], self.indptr[row + 1])
-            columns, values = self.columns[kept], self.values[kept]
+        for s, (columns, values) in enumerate(self.rows(sources).parts()):
             if len(columns):
                 at = np.minimum(np.searchsorted(columns, targets), len(columns) - 1)
                 found[s] = np.where(columns[at] == targets, values[at], 0)
@@ -117,12 +165,10 @@ class ItemToItem:
     def _entries(self, query: Query) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Column, weighed value and place in the history of all entries of the history's rows."""
         weights = weigh(query, self.walk.decay, self.walk.last)
-        starts = self.indptr[query.history]
-        sizes = np.where(weights > 0, self.indptr[query.history + 1] - starts, 0)
-        owners = np.repeat(np.arange(len(sizes)), sizes)
-        before = np.cumsum(sizes) - sizes
-        at = np.arange(len(owners)) + (starts - before)[owners]
-        return self.columns[at], self.values[at] * weights[owners], owners
+        counts = np.flatnonzero(weights > 0)
+        rows = self.rows(query.history[counts])
+        owners = np.repeat(counts, rows.sizes)
+        return rows.columns, rows.values * weights[owners], owners
 
     def _walked(self, query: Query) -> np.ndarray:
         columns, values, _ = self._entries(query)

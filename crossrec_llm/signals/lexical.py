@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.errors import IndexDamaged
 from crossrec_llm.records import STRICT, Query
 from crossrec_llm.signals.base import LastQuery, best, read_arrays, write_arrays
+from crossrec_llm.signals.words import CHUNK, IS_SOLID, chunks, fold, singular, terms
 from crossrec_llm.tables import Catalogue
 
-# Scripts that set no spaces between words (Thai, Lao, Burmese, Khmer, kana, ideographs), and
-# Hangul, which glues particles to them.
-_SOLID = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af" + (
-    "\U00020000-\U0003ffff"
-)
-# A letter, digit or combining mark of any script: what is no space, sign or punctuation.
-_CHAR = (
-    r"[^\s\x00-/:-@\[-`{-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u0964\u0965"
-    r"\u2000-\u2bff\u3000-\u3004\u3007-\u3020\u3030\ud800-\udfff\ufe00-\ufe0f]"
-)
-_CHUNK = re.compile(rf"{_CHAR}+(?:(?:[-'’._]|(?<=\d),(?=\d)){_CHAR}+)*")
-_WORD = re.compile(r"\d+(?:[.,]\d+)+(?!\w)|[^-'’._,]+")
-_PART = re.compile(rf"\d+(?:[.,]\d+)*|[{_SOLID}]+|[^\d{_SOLID}.,'’_-]+")
-_IS_SOLID = re.compile(f"[{_SOLID}]")
-_ACCENTS = re.compile("[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670]")
-_SIGNS = str.maketrans(dict.fromkeys("®©™℠", " "))
-_MOST_WORDS_JOINED = 4
 _MOST_GUESSES = 8  # words of one text that are looked for among near ones
 _NEAR_WORDS = 3
 
@@ -59,53 +43,6 @@ class LexicalOptions:
     category: Annotated[int, Ge(0)] = 2
     description: Annotated[int, Ge(0)] = 1
     near: Annotated[float, Ge(0), Le(1)] = 0.8
-
-
-def _chunks(text: str) -> list[str]:
-    return _CHUNK.findall(_fold(text))
-
-
-def _fold(text: str) -> str:
-    """Without case, accents and compatibility forms."""
-    if text.isascii():
-        return text.lower()
-    text = unicodedata.normalize("NFKD", text.translate(_SIGNS).casefold())
-    return unicodedata.normalize("NFKC", _ACCENTS.sub("", text)).casefold()
-
-
-def _terms(chunk: str) -> dict[str, None]:
-    """The search terms of one run of characters, distinct, in their order.
-
-    "wh-1000xm4" gives its parts (wh, 1000, xm, 4), "1000xm4" and "wh1000xm4", so that it is found
-    however it is spaced. Scripts without spaces give each character and each two neighbours.
-    """
-    parts = _PART.findall(chunk)
-    if len(parts) == 1 and not _IS_SOLID.match(chunk):
-        return {_singular(parts[0].replace(",", ".")): None}
-    found = [term for part in parts for term in _terms_of_part(part)]
-    if not _IS_SOLID.search(chunk):
-        words = _WORD.findall(chunk)
-        found += [_singular(word) for word in words if len(_PART.findall(word)) > 1]
-        if 1 < len(words) <= _MOST_WORDS_JOINED:
-            found.append(_singular("".join(words)))
-    return dict.fromkeys(found)
-
-
-def _terms_of_part(part: str) -> list[str]:
-    if not _IS_SOLID.match(part):
-        return [_singular(part.replace(",", "."))]
-    return [*part, *(a + b for a, b in pairwise(part))]
-
-
-def _singular(word: str) -> str:
-    """Without the -s of a plural (the S-stemmer of Harman 1991, and -es after a hiss)."""
-    if len(word) < 4 or not word.endswith("s") or not word.isalpha():
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "ches", "shes")):
-        return word[:-2]
-    return word if word.endswith(("ss", "us", "is")) else word[:-1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +75,7 @@ class Postings:
         place: defaultdict[str, int] = defaultdict()
         place.default_factory = place.__len__
         items = _item_words(catalogue, options, place)
-        words = sorted(place, key=lambda word: (not word.isalpha(), len(word), word))
+        words = sorted(place, key=_in_order)
         if not words:
             empty = np.empty(0, np.int32)
             return cls([], np.zeros(1, np.int64), empty, empty.astype(np.float32), len(items))
@@ -155,6 +92,65 @@ class Postings:
         indptr = np.asarray(parts["indptr"], np.int64)
         rows = np.asarray(parts["indices"], np.int32)
         return cls(words, indptr, rows, np.asarray(parts["data"], np.float32), len(items))
+
+    def grown(self, catalogue: Catalogue, late: np.ndarray, options: LexicalOptions) -> Postings:
+        """With the words of items that are new or changed, in place of those that they had.
+
+        Rarity and mean length stay those of the build: no other item's values change.
+
+        Parameters
+        ----------
+        late : (m,) int64 rows of the catalogue, sorted.
+        """
+        place: defaultdict[str, int] = defaultdict(None, self.place)
+        place.default_factory = place.__len__
+        found = _item_words(Catalogue(catalogue.table.take(pa.array(late))), options, place)
+        lengths = [len(item) for item in found]
+        mean = self._mean_length(catalogue, late, options) or max(float(np.mean(lengths)), 1.0)
+        counted = [np.unique(np.array(item, np.int64), return_counts=True) for item in found]
+        word = np.concatenate([np.empty(0, np.int64), *(words for words, _ in counted)])
+        times = np.concatenate([np.empty(0, np.int64), *(counts for _, counts in counted)])
+        sizes = [len(words) for words, _ in counted]
+        long = np.repeat(np.array(lengths, np.float64), sizes)
+        own = np.concatenate([np.diff(self.indptr), np.zeros(len(place), np.int64)])[: len(place)]
+        having = np.where(own > 0, own, np.bincount(word, minlength=len(place)))
+        values = _bm25(times, having[word], long / mean, self.n_items, options)
+        # Both are in the order of `words`, so that old entries only move apart.
+        words = sorted(place, key=_in_order)
+        moved = np.empty(len(words), np.int64)
+        moved[[place[word] for word in words]] = np.arange(len(words))
+        n = len(catalogue)
+        keep = ~np.isin(self.rows, late)
+        old = np.repeat(moved[: len(self.words)], np.diff(self.indptr))[keep] * n + self.rows[keep]
+        key = moved[word] * n + np.repeat(late, sizes)
+        order = np.argsort(key)
+        at = np.searchsorted(old, key[order])
+        keys = np.insert(old, at, key[order])
+        return Postings(
+            words,
+            np.searchsorted(keys, np.arange(len(words) + 1) * n),
+            (keys % n).astype(np.int32),
+            np.insert(self.values[keep], at, values[order].astype(np.float32)),
+            n,
+        )
+
+    def _mean_length(
+        self, catalogue: Catalogue, late: np.ndarray, options: LexicalOptions
+    ) -> float:
+        """Words of an item, on average at the build: read off one value, of any item; else 0."""
+        entries = np.flatnonzero(~np.isin(self.rows, late))
+        if not len(entries) or not options.b:
+            return 0.0
+        entry = int(entries[0])
+        word = int(np.searchsorted(self.indptr, entry, side="right")) - 1
+        one = Catalogue(catalogue.table.slice(int(self.rows[entry]), 1))
+        place: defaultdict[str, int] = defaultdict(None, self.place)
+        place.default_factory = place.__len__
+        (words,) = _item_words(one, options, place)
+        times = words.count(word)
+        rarity = _rarity(self.items(word), self.n_items)
+        share = (times * rarity / float(self.values[entry]) - times) / options.k1
+        return options.b * len(words) / (share - 1 + options.b)
 
     def save(self, path: Path) -> None:
         words = np.frombuffer("\n".join(self.words).encode(), np.uint8)
@@ -232,6 +228,24 @@ class Postings:
         return [(word, self.items(word) / self.items(words[0])) for word in words[:_NEAR_WORDS]]
 
 
+def _in_order(word: str) -> tuple[bool, int, str]:
+    """The order of `Postings.words`."""
+    return not word.isalpha(), len(word), word
+
+
+def _rarity(having: Any, n_items: int) -> Any:
+    """The idf of words that so many items have."""
+    return np.log(1 + (n_items - having + 0.5) / (having + 0.5))
+
+
+def _bm25(
+    times: np.ndarray, having: np.ndarray, length: np.ndarray, n_items: int, options: LexicalOptions
+) -> np.ndarray:
+    """As `Postings.fit` has it; `length` is that of the item over the mean."""
+    rarity = np.maximum(_rarity(np.minimum(having, n_items), n_items), 0)
+    return np.asarray(rarity * times / (times + options.k1 * (1 - options.b + options.b * length)))
+
+
 def _item_words(
     catalogue: Catalogue, options: LexicalOptions, place: defaultdict[str, int]
 ) -> list[list[int]]:
@@ -243,10 +257,10 @@ def _item_words(
         if not times:
             continue
         for item, value in zip(items, catalogue.table[name].to_pylist(), strict=True):
-            for chunk in _chunks(value if isinstance(value, str) else " ".join(value)):
+            for chunk in chunks(value if isinstance(value, str) else " ".join(value)):
                 words = known.get(chunk)
                 if words is None:
-                    words = known[chunk] = [place[term] for term in _terms(chunk)]
+                    words = known[chunk] = [place[term] for term in terms(chunk)]
                 item.extend(words * times)
     return items
 
@@ -256,13 +270,15 @@ class Lexical:
 
     Parameters
     ----------
-    postings : fitted, or the file to read them from when a text is first asked for.
+    postings : fitted, or what gives them when a text is first asked for.
     """
 
     name = "lexical"
     kind = "asked"
 
-    def __init__(self, postings: Postings | Path, options: LexicalOptions) -> None:
+    def __init__(
+        self, postings: Postings | Callable[[], Postings], options: LexicalOptions
+    ) -> None:
         self._given, self.options = postings, options
         self._everywhere = LastQuery(self._found)
 
@@ -282,11 +298,15 @@ class Lexical:
         OSError : there is no such file.
         """
         path.stat()
-        return cls(path, options)
+        return cls(partial(Postings.load, path), options)
+
+    def grown(self, catalogue: Catalogue, late: np.ndarray) -> Lexical:
+        """With items that are new or changed, as `Postings.grown`; reads nothing yet."""
+        return Lexical(lambda: self.postings.grown(catalogue, late, self.options), self.options)
 
     @cached_property
     def postings(self) -> Postings:
-        return Postings.load(self._given) if isinstance(self._given, Path) else self._given
+        return self._given if isinstance(self._given, Postings) else self._given()
 
     def spelled(self, text: str) -> str:
         """The text with each word that no item has replaced by the nearest that some item has.
@@ -298,17 +318,17 @@ class Lexical:
 
         def right(match: re.Match[str]) -> str:
             nonlocal guesses
-            word = _fold(match[0])
-            singular = _singular(word)
-            if singular in place or not (word.isalpha() and len(word) > 2 and guesses):
+            word = fold(match[0])
+            one = singular(word)
+            if one in place or not (word.isalpha() and len(word) > 2 and guesses):
                 return match[0]
-            if _IS_SOLID.search(word):
+            if IS_SOLID.search(word):
                 return match[0]
             guesses -= 1
-            near = self.postings.near({word, singular})
+            near = self.postings.near({word, one})
             return self.postings.words[near[0][0]] if near else match[0]
 
-        return _CHUNK.sub(right, text) if self.options.near else text
+        return CHUNK.sub(right, text) if self.options.near else text
 
     def knows(self, query: Query) -> bool:
         """Whether some item has some word of the text; False without a text."""
@@ -354,9 +374,9 @@ class Lexical:
     def _asked(self, text: str) -> Iterator[list[tuple[int, np.float32]]]:
         """Of each word of the text, the catalogue's words that stand for it and what they count."""
         place = self.postings.place
-        chunks = _chunks(text)
-        wanted = {term: chunk for chunk in chunks for term in _terms(chunk)}
-        pairs = (_singular(a + b) for a, b in pairwise(chunks))
+        parts = chunks(text)
+        wanted = {term: chunk for chunk in parts for term in terms(chunk)}
+        pairs = (singular(a + b) for a, b in pairwise(parts))
         wanted.update((term, term) for term in pairs if term in place)
         guesses = _MOST_GUESSES
         for term, chunk in wanted.items():

@@ -11,7 +11,7 @@ from annotated_types import Ge, Gt, Le
 
 from crossrec_llm.records import STRICT
 from crossrec_llm.signals.item_to_item import ItemToItem, Walk
-from crossrec_llm.tables import Histories
+from crossrec_llm.tables import Histories, TakenSince
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,33 @@ def fit_neighbours(histories: Histories, n_items: int, options: NeighboursOption
     """
     taken = histories.matrix(n_items)
     by_item = taken.T.tocsr()
-    root = np.sqrt(np.diff(by_item.indptr).astype(np.float32))
+    people = np.diff(by_item.indptr)
 
     def rows() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, n_items, 1024):
-            together = (by_item[start : start + 1024] @ taken).tocsr()
-            for i in range(together.shape[0]):
-                row = slice(together.indptr[i], together.indptr[i + 1])
-                others = together.indices[row]
-                score = together.data[row] / (root[start + i] * root[others] + options.shrink)
-                score[others == start + i] = -np.inf
-                yield others, score
+            items = np.arange(start, min(start + 1024, n_items))
+            yield from _rows((by_item[items] @ taken).tocsr(), items, people, options)
 
     return ItemToItem.from_rows(rows(), options.keep, options.walk)
+
+
+def neighbours_since(
+    taken: TakenSince, items: np.ndarray, options: NeighboursOptions
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(columns, values) of the rows of (s,) int64 items, as `fit_neighbours` would have them."""
+    rows = _rows(taken.together(items), items, taken.people, options)
+    found = ItemToItem.from_rows(rows, options.keep, options.walk)
+    return found.rows(np.arange(len(items))).parts()
+
+
+def _rows(
+    together: Any, items: np.ndarray, people: np.ndarray, options: NeighboursOptions
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(columns, values) of some items, from (s, n_items) csr of people who took both."""
+    root = np.sqrt(people.astype(np.float32))
+    for at, item in enumerate(items):
+        row = slice(together.indptr[at], together.indptr[at + 1])
+        others = together.indices[row]
+        score = together.data[row] / (root[item] * root[others] + options.shrink)
+        score[others == item] = -np.inf
+        yield others, score

@@ -88,6 +88,11 @@ class Popularity:
         )
         return cls(sums.astype(np.float32), *TRENDING)
 
+    def with_room(self, n_items: int) -> Popularity:
+        """The same with further items, which nobody took."""
+        more = (0, n_items - len(self.people))
+        return Popularity(np.pad(self.people, more), self.name, self.kind)
+
     def save(self, path: Path) -> None:
         write_arrays(path, people=self.people)
 

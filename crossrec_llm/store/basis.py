@@ -66,11 +66,11 @@ def write(
     Whether anything was written; False when nothing is live and the content is there already.
     """
     with database.transaction() as execute:
+        execute("DELETE FROM event_ids WHERE change <= ?", (dropped,))
         live = live_part(database)
         if content(database) == content_digest and not live:
             return False
         base = merge(items, events, live.after(dropped), upto)
-        execute("DELETE FROM event_ids WHERE change <= ?", (dropped,))
         for table in ("events", "users", "items"):
             database.empty(table)
         execute("DROP INDEX IF EXISTS events_by_item")

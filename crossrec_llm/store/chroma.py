@@ -297,11 +297,18 @@ class ChromaSearch:
     """
 
     def __init__(self, store: ChromaStore, name: str, ids: Sequence[str]) -> None:
-        self._store, self._ids = store, ids  # the store must live as long as its collection
-        self._collection = store._ask(lambda: store._collection(name))
-        count = store._ask(self._collection.count)
-        if count != len(ids):
-            raise _damaged(store.place, f"{name} has {count} vectors instead of {len(ids)}")
+        # The store must live as long as its collection.
+        self._store, self._name, self._ids = store, name, ids
+        self._collection = self._open()
+
+    def _open(self) -> Any:
+        collection = self._store._ask(lambda: self._store._collection(self._name))
+        count = self._store._ask(collection.count)
+        if count != len(self._ids):
+            raise _damaged(
+                self._store.place, f"{self._name} has {count} vectors instead of {len(self._ids)}"
+            )
+        return collection
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -339,13 +346,18 @@ class ChromaSearch:
         return rows, scores
 
     def _fetch(self, vectors: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        found = self._store._ask(
-            lambda: self._collection.query(
+        def ask() -> Any:
+            return self._collection.query(
                 query_embeddings=np.ascontiguousarray(vectors, np.float32),
                 n_results=count,
                 include=["distances"],
             )
-        )
+
+        try:
+            found = self._store._ask(ask)
+        except IndexDamaged:  # one that was filled again is another collection
+            self._collection = self._open()
+            found = self._store._ask(ask)
         for ids, distances in zip(found["ids"], found["distances"], strict=True):
             try:
                 near = np.array([self._row_of[id] for id in ids], np.int64)

@@ -12,6 +12,7 @@ from pathlib import Path
 from crossrec_llm.errors import StoreUnavailable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FAILING = {errno.EIO, errno.EROFS}
 
 
 @contextmanager
@@ -42,6 +43,11 @@ def disk_full(place: Path | str) -> StoreUnavailable:
 def is_disk_full(error: OSError) -> bool:
     """Whether there was no room; numpy says so in words, without an error number."""
     return error.errno in _FULL or (error.errno is None and "requested and" in str(error))
+
+
+def is_disk_trouble(error: OSError) -> bool:
+    """Whether the disk is at fault, and not what was asked of it."""
+    return is_disk_full(error) or error.errno in _FAILING
 
 
 def write_atomically(path: Path, content: bytes) -> None:

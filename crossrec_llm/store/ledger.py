@@ -97,6 +97,11 @@ class Ledger:
         return str(self._database.one("SELECT value FROM about WHERE name = 'id'"))
 
     @property
+    def layout(self) -> int:
+        """Of the file; opening it for writing brings it to the newest."""
+        return self._database.layout
+
+    @property
     def change(self) -> int:
         """The number of the last live change; 0 before the first."""
         return changes.last_change(self._database)
@@ -162,6 +167,14 @@ class Ledger:
             users = self._database.all("SELECT user_id FROM users")
             raise UnknownUser(user_id, near_matches(user_id, [id for (id,) in users]))
         return events_table(found)
+
+    def events_of_all(self, user_ids: Iterable[str]) -> pa.Table:
+        """The events of some users (EVENTS_SCHEMA), as in `events`; none of unknown ones."""
+        statement = (
+            f"{_EVENTS.format(more='')} WHERE users.user_id IN (SELECT value FROM json_each(?)) "
+            f"AND {self._there} ORDER BY user, seq"
+        )
+        return events_table(self._database.all(statement, json.dumps(list(user_ids))))
 
     def has_user(self, user_id: str) -> bool:
         return bool(self._database.one("SELECT count(*) FROM users WHERE user_id = ?", user_id))

@@ -79,6 +79,42 @@ class ExactSearch:
         return rows, scores
 
 
+class Overlaid:
+    """A search over the vectors of a build, with some rows that are new or others since.
+
+    Parameters
+    ----------
+    built : over the first rows, as they were.
+    vectors : (n, dim) float32 unit rows as they are.
+    late : (m,) int64 rows that `built` does not have, or not as they are.
+    """
+
+    def __init__(self, built: Search, vectors: np.ndarray, late: np.ndarray) -> None:
+        self._built, self._late, self._vectors = built, late, vectors
+        self._exact = ExactSearch(np.asarray(vectors[late]))
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def nearest(
+        self, vectors: np.ndarray, k: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `Search.nearest`: exact over the late rows."""
+        rows, scores = unfilled(len(vectors), k)
+        there = np.ones(len(self), bool) if allowed is None else allowed.copy()
+        late, _ = self._exact.nearest(vectors, k, there[self._late])
+        there[self._late] = False
+        older, _ = self._built.nearest(vectors, k, there[: len(self._built)])
+        for query, asked in enumerate(vectors):
+            both = [older[query][older[query] >= 0], self._late[late[query][late[query] >= 0]]]
+            found = np.sort(np.concatenate(both))
+            # Scored anew in one way: each search rounds in its own.
+            cosines = np.einsum("ij,j->i", self._vectors[found], asked)
+            best = top(cosines, k)
+            rows[query, : len(best)], scores[query, : len(best)] = found[best], cosines[best]
+        return rows, scores
+
+
 def unfilled(q: int, k: int) -> tuple[np.ndarray, np.ndarray]:
     """An answer that holds nothing yet: (q, k) rows of -1 and scores of -inf."""
     return np.full((q, k), -1, np.int64), np.full((q, k), -np.inf, np.float32)

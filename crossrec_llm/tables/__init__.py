@@ -26,6 +26,7 @@ from crossrec_llm.tables.report import (
     Suspicion,
     TableReport,
 )
+from crossrec_llm.tables.taken import Taken, TakenSince
 from crossrec_llm.tables.walls import OUTSIDE, Walls
 
 __all__ = [
@@ -51,6 +52,8 @@ __all__ = [
     "TableReport",
     "Tables",
     "TablesOptions",
+    "Taken",
+    "TakenSince",
     "Walls",
     "fingerprint_inputs",
     "history_digest",

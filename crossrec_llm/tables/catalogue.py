@@ -41,10 +41,17 @@ class Catalogue:
     """All items, column by column; an item's row number is its position.
 
     Everything derived (the id index, category masks ...) is computed at its first use and kept.
+
+    Parameters
+    ----------
+    table : ITEMS_SCHEMA, each id once.
+    gone : (n_items,) bool, rows of items that were removed: no id leads to them, and they are in
+        no answer; None = all are there.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, gone: np.ndarray | None = None) -> None:
         self.table = table
+        self._gone = gone if gone is not None and gone.any() else None
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Catalogue:
@@ -89,6 +96,30 @@ class Catalogue:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    def grown(self, items: pa.Table, gone: np.ndarray) -> Catalogue:
+        """With items (ITEMS_SCHEMA, each id once) in their rows, those that are new at the end.
+
+        Parameters
+        ----------
+        gone : (n_items + n_new,) bool, as of `Catalogue`.
+        """
+        known = pc.index_in(items["item_id"], value_set=self.table["item_id"].combine_chunks())
+        places = known.combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+        order, n = np.arange(len(self)), len(self)
+        order[places[places >= 0]] = n + np.flatnonzero(places >= 0)
+        new = n + np.flatnonzero(places < 0)
+        table = pa.concat_tables([self.table, items.cast(ITEMS_SCHEMA)])
+        if len(new) < len(items):
+            table = table.take(pa.array(np.concatenate([order, new])))
+        return Catalogue(table, gone)
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """(n,) bool: the items that are there, not to be written to."""
+        there = np.ones(len(self), bool) if self._gone is None else ~self._gone
+        there.setflags(write=False)
+        return there
+
     @cached_property
     def ids(self) -> list[str]:
         """Item ids in row order."""
@@ -96,7 +127,10 @@ class Catalogue:
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
-        return dict(zip(self.ids, range(len(self)), strict=True))
+        found = dict(zip(self.ids, range(len(self)), strict=True))
+        for row in [] if self._gone is None else np.flatnonzero(self._gone).tolist():
+            del found[self.ids[row]]
+        return found
 
     def __contains__(self, item_id: object) -> bool:
         return isinstance(item_id, str) and self._find(item_id) >= 0
@@ -105,7 +139,8 @@ class Catalogue:
         # One scan is cheaper than the dict, which a single look-up would build for nothing.
         if "_row_of" in self.__dict__:
             return self._row_of.get(item_id, -1)
-        return int(pc.index(self.table["item_id"], pa.scalar(item_id, pa.string())).as_py())
+        row = int(pc.index(self.table["item_id"], pa.scalar(item_id, pa.string())).as_py())
+        return -1 if self._gone is not None and self._gone[row] else row
 
     def row(self, item_id: str) -> int:
         """The row number of an id.
@@ -116,7 +151,9 @@ class Catalogue:
         """
         row = self._find(item_id)
         if row < 0:
-            raise UnknownItem(item_id, near_matches(item_id, self.table["item_id"]))
+            ids = self.table["item_id"]
+            there = ids if self._gone is None else ids.filter(pa.array(self.present))
+            raise UnknownItem(item_id, near_matches(item_id, there))
         return row
 
     def rows(self, item_ids: Sequence[str] | pa.Array | pa.ChunkedArray) -> np.ndarray:

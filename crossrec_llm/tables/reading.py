@@ -178,6 +178,8 @@ def _keep_inputs(rejects: Path | None, sources: list[Input]) -> None:
 
 
 def as_list(inputs: Inputs) -> list[Input]:
+    if isinstance(inputs, Mapping):
+        return [[inputs]]
     if not isinstance(inputs, list | tuple):
         return [inputs]
     rows = inputs and all(isinstance(one, Mapping) for one in inputs)

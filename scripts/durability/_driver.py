@@ -66,6 +66,12 @@ class Outcome:
         return self.code == 2 and "Traceback" not in self.error and bool(self.error.strip())
 
 
+def memory() -> Path | None:
+    """A folder in memory, where there is one: faster, and a kill or a fault is the same there."""
+    folder = Path("/dev/shm")  # noqa: S108
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def loaded() -> bool:
     return bool(os.environ.get(_LIBRARY))
 
@@ -84,9 +90,8 @@ def again(name: str, *, short: bool, seed: int, n: int | None = None) -> dict[st
         command = [compiler, "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"]
         subprocess.run(command, check=True)
         threads = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        memory = Path("/dev/shm")  # noqa: S108  # faster, and a kill or a fault is the same there
-        if os.access(memory, os.W_OK):
-            threads["TMPDIR"] = str(memory)
+        if memory():
+            threads["TMPDIR"] = str(memory())
         preload = {"LD_PRELOAD": str(library), _LIBRARY: str(library)}
         words = ["--short"] * short + (["-n", str(n)] if n else [])
         command = [sys.executable, SCRIPTS / "faults.py", name, "--seed", str(seed), "--json"]

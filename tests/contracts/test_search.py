@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import PlannedSearch, SearchOptions
-from crossrec_llm.store import ChromaStore, ExactSearch, Search
+from crossrec_llm.store import ChromaStore, ExactSearch, Overlaid, Search
 from tests.store.conftest import chroma_server  # noqa: F401
 from tests.store.small import clustered
 
 Make = Callable[[np.ndarray], Search]
-KINDS = ["exact", "planned", "embedded", pytest.param("server", marks=pytest.mark.server)]
+KINDS = [
+    "exact",
+    "planned",
+    "overlaid",
+    "embedded",
+    pytest.param("server", marks=pytest.mark.server),
+]
 
 
 @pytest.fixture(params=KINDS)
@@ -40,7 +46,16 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
             options = SearchOptions(exact_below=100, overfetch=200)
             return PlannedSearch(ExactSearch(vectors), lambda: in_chroma(vectors), options)
 
-        yield {"exact": ExactSearch, "planned": planned}.get(request.param, in_chroma)
+        def overlaid(vectors: np.ndarray) -> Search:
+            # Built over fewer rows, of which every seventh was another one.
+            built = len(vectors) - len(vectors) // 3
+            was = vectors[:built].copy()
+            was[::7] = was[::7][:, ::-1]
+            late = np.union1d(np.arange(0, built, 7), np.arange(built, len(vectors)))
+            return Overlaid(ExactSearch(was), vectors, late)
+
+        made = {"exact": ExactSearch, "planned": planned, "overlaid": overlaid}
+        yield made.get(request.param, in_chroma)
 
 
 def test_shape_types_and_order(make: Make) -> None:

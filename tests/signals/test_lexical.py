@@ -186,3 +186,47 @@ def test_the_file_is_read_at_the_first_text_only(tmp_path):
     assert np.isnan(signal.score(query, np.arange(3))).all()
     with pytest.raises(IndexDamaged, match="crossrec build"):
         signal.score(make_query("like", text="drill"), np.arange(3))
+
+
+def test_new_and_changed_items_are_found_by_the_words_they_have_now():
+    was = catalogue_of(*(item_of(n, f"plain cup number {n}") for n in range(30)))
+    late = [item_of(3, "walnut spoon"), item_of(30, "walnut bowl zirconia")]
+    gone = np.zeros(31, bool)
+    now = was.grown(catalogue_of(*late).table, gone)
+    lexical = Lexical.fit(was, LexicalOptions())
+    grown = lexical.grown(now, np.array([3, 30]))
+    scored = np.arange(31)
+    for text, rows in (("walnut", [3, 30]), ("zirconia", [30]), ("spoon", [3])):
+        scores = grown.score(make_query("like", text=text), scored)
+        assert np.flatnonzero(scores > 0).tolist() == rows
+    cups = grown.score(make_query("like", text="cup"), scored)
+    assert np.flatnonzero(cups == 0).tolist() == [3, 30]
+    assert grown.spelled("zircomia") == "zirconia"
+    assert np.isnan(lexical.score(make_query("like", text="walnut"), scored[:30])).all()
+
+
+@pytest.mark.parametrize("b", [0.0, 0.75])
+def test_values_are_those_of_a_fit_where_nothing_else_changed(b):
+    """Rarity and mean length are those of the build, so the same texts give the same values."""
+    titles = [
+        f"{'red blue green'.split()[n % 3]} cup {'with lid ' * (n % 4)}{n}" for n in range(40)
+    ]
+    catalogue = catalogue_of(*(item_of(n, title) for n, title in enumerate(titles)))
+    fitted = Lexical.fit(catalogue, LexicalOptions(b=b))
+    grown = fitted.grown(catalogue, np.array([0, 7, 39])).postings
+    assert grown.words == fitted.postings.words
+    np.testing.assert_array_equal(grown.rows, fitted.postings.rows)
+    np.testing.assert_array_equal(grown.indptr, fitted.postings.indptr)
+    np.testing.assert_allclose(grown.values, fitted.postings.values, rtol=1e-5)
+
+
+def test_a_catalogue_of_which_everything_changed_has_only_the_new_words():
+    catalogue = catalogue_of(item_of(0, "old words"))
+    now = catalogue.grown(catalogue_of(item_of(0, "walnut spoon")).table, np.zeros(1, bool))
+    grown = Lexical.fit(catalogue, LexicalOptions()).grown(now, np.array([0]))
+    assert grown.score(make_query("like", text="spoon"), np.array([0]))[0] > 0
+    assert not grown.score(make_query("like", text="old"), np.array([0]))[0] > 0
+
+
+def item_of(number, title):
+    return {"item_id": f"i{number}", "title": title}

@@ -27,6 +27,7 @@ from crossrec_llm.store import (
 from tests.store.small import clustered, no_rows, running_chroma
 
 server_test = pytest.mark.server
+AT_ONCE = StoreOptions(retries=0)
 ODD_IDS = ["x" * 5000, "../../etc", "a b\tc", "🛒/é", "e\u0301", "\u00e9", "nul\0l", "'; --"]
 
 
@@ -245,7 +246,7 @@ def test_nothing_listens() -> None:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     with pytest.raises(StoreUnavailable, match=rf"{url}: no Chroma .*`chroma run .*--port {port}`"):
-        ChromaStore.server(url)
+        ChromaStore.server(url, options=AT_ONCE)
 
 
 def test_something_that_never_answers() -> None:
@@ -253,7 +254,9 @@ def test_something_that_never_answers() -> None:
         port = silent.getsockname()[1]
         started = time.perf_counter()
         with pytest.raises(StoreUnavailable, match="no Chroma server answers"):
-            ChromaStore.server(f"http://127.0.0.1:{port}", options=StoreOptions(timeout=0.3))
+            ChromaStore.server(
+                f"http://127.0.0.1:{port}", options=StoreOptions(timeout=0.3, retries=0)
+            )
         assert time.perf_counter() - started < 5
 
 
@@ -290,7 +293,7 @@ def test_a_server_that_answers_in_no_form_that_is_known() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(StoreUnavailable, match=rf"{url}: the Chroma server .*bad gateway"):
-            ChromaStore.server(url)
+            ChromaStore.server(url, options=AT_ONCE)
         server.shutdown()
 
 
@@ -298,7 +301,8 @@ def test_a_server_that_answers_in_no_form_that_is_known() -> None:
 def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     vectors = clustered(50)
     with running_chroma(tmp_path) as url:
-        store = ChromaStore.server(url, prefix="crossrec-0123456789ab-0001")
+        prefix = "crossrec-0123456789ab-0001"
+        store = ChromaStore.server(url, prefix=prefix, options=AT_ONCE)
         store.write("items", ids_of(50), vectors)
         search = store.search("items", ids_of(50))
     with pytest.raises(StoreUnavailable, match=rf"{url}: no Chroma server answers"):

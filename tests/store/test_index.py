@@ -209,7 +209,7 @@ def test_a_damaged_generation_is_named_and_can_be_built_again(
 ) -> None:
     built(path, "a")
     damage(path)
-    with pytest.raises(IndexDamaged, match=r"0001-.*crossrec build"):
+    with pytest.raises(IndexDamaged, match=r"0001-.*crossrec repair"):
         Index.open(path)
     with IndexWriter.open(path) as writer:
         assert writer.active is None

@@ -175,3 +175,21 @@ def test_an_unknown_brand_names_the_near_ones() -> None:
     catalogue = catalogue_of({"item_id": "a", "brand": "Nordfell"}, {"item_id": "b"})
     with pytest.raises(QueryError, match="did you mean 'Nordfell'"):
         catalogue.brand_mask(["Nordfel"])
+
+
+def test_a_grown_catalogue_keeps_rows_and_hides_what_is_gone():
+    was = catalogue_of(*({"item_id": f"i{n}", "brand": "Acme"} for n in range(3)))
+    later = catalogue_of({"item_id": "n0"}, {"item_id": "i1", "brand": "Other"})
+    gone = np.array([True, False, False, False])
+    now = was.grown(later.table, gone)
+    assert now.ids == ["i0", "i1", "i2", "n0"]
+    assert now.item(1).brand == "Other"
+    assert was.item(1).brand == "Acme"
+    for _ in range(2):  # before the dict of ids is made, and after
+        assert "i0" not in now
+        assert now.row("n0") == 3
+        with pytest.raises(UnknownItem) as refused:
+            now.row("i0")
+        assert "i0" not in refused.value.near
+        assert now.rows(["i0", "i2", "n9"]).tolist() == [-1, 2, -1]
+    assert now.present.tolist() == [False, True, True, True]
