@@ -43,6 +43,16 @@ if TYPE_CHECKING:
         Recommendations,
     )
     from crossrec_llm.rehearsing import Rehearsal, rehearse
+    from crossrec_llm.safekeeping import (
+        Copied,
+        Problem,
+        Repaired,
+        Verification,
+        backup,
+        repair,
+        restore,
+        verify,
+    )
     from crossrec_llm.store import Due
     from crossrec_llm.upgrading import Upgrade, upgrade
 
@@ -53,6 +63,7 @@ __all__ = [
     "Cleared",
     "Comparison",
     "Contribution",
+    "Copied",
     "Correction",
     "Counterfactual",
     "CrossrecError",
@@ -61,6 +72,7 @@ __all__ = [
     "Item",
     "KeptGeneration",
     "LiveReport",
+    "Problem",
     "Profile",
     "Reason",
     "Recipe",
@@ -68,10 +80,13 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "Rehearsal",
+    "Repaired",
     "Replay",
     "Upgrade",
+    "Verification",
     "add_events",
     "add_items",
+    "backup",
     "build",
     "compare",
     "counterfactual",
@@ -83,12 +98,15 @@ __all__ = [
     "read_answer",
     "rehearse",
     "remove_items",
+    "repair",
     "replay",
+    "restore",
     "rollback",
     "strike",
     "strike_interest",
     "undo",
     "upgrade",
+    "verify",
 ]
 
 _HOMES = {
@@ -115,6 +133,14 @@ _HOMES = {
     "Filter": "filter",
     "Recipe": "recipe",
     "Recommender": "recommender",
+    "Copied": "safekeeping",
+    "Problem": "safekeeping",
+    "Repaired": "safekeeping",
+    "Verification": "safekeeping",
+    "backup": "safekeeping",
+    "repair": "safekeeping",
+    "restore": "safekeeping",
+    "verify": "safekeeping",
     "Cleared": "publishing",
     "KeptGeneration": "publishing",
     "due": "publishing",

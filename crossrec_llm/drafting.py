@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,6 +159,7 @@ def make_draft(
     events: pa.Table,
     parts: dict[str, str],
     *,
+    blend: TunedBlend | None = None,
     clock: Clock | None = None,
     progress: Progress | None = None,
 ) -> tuple[Draft, Generation]:
@@ -168,6 +170,8 @@ def make_draft(
     Parameters
     ----------
     parts : what it is made from: `Means.parts`, and the fingerprints of the tables.
+    blend : what was fitted about blends, to be taken over; None = it is fitted where the recipe
+        says so.
     clock : told of the steps "encode", "tune", "fit", "index", "verify".
 
     Returns
@@ -185,8 +189,8 @@ def make_draft(
     raw, canaries = means.encode(catalogue, writer.cache_path, progress)
 
     clock.step("tune")
-    tuned = TunedBlend()
-    if recipe.blend.tune:
+    tuned = blend or TunedBlend()
+    if blend is None and recipe.blend.tune:
         tuned = fit_blend(recipe, catalogue, raw, events, progress=progress)
 
     clock.step("fit")
@@ -294,6 +298,16 @@ def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
     }
 
 
+def collections(generation: Generation) -> Iterator[tuple[str, list[str], np.ndarray]]:
+    """What Chroma holds of a generation: name, ids and (n, dim) float32 vectors of each."""
+    catalogue, users = generation.catalogue, generation.users
+    yield "items", catalogue.ids, generation.vectors
+    yield "texts", catalogue.ids, generation.raw
+    if generation.signals.graph is not None:
+        yield "graph", catalogue.ids, generation.signals.graph
+    yield "users", users.ids, users.vectors
+
+
 def require_reachable(chroma: ChromaStore, generation: Generation) -> None:
     """Refuse a generation in which an item, or one of a sample of users, does not find itself.
 
@@ -301,18 +315,10 @@ def require_reachable(chroma: ChromaStore, generation: Generation) -> None:
     ------
     StoreError : how many do not, and the setting that helps.
     """
-    n, ids = len(generation.catalogue), generation.catalogue.ids
-    sample = None if n <= CHECK_ALL_BELOW else CHECK_SAMPLE
-    users = generation.users
-    for name, named, vectors, size in (
-        ("items", ids, generation.vectors, sample),
-        ("texts", ids, generation.raw, sample),
-        ("graph", ids, generation.signals.graph, sample),
-        ("users", users.ids, users.vectors, CHECK_USERS),
-    ):
-        if vectors is None:
-            continue
-        found = reachability(chroma.search(name, named), vectors, sample=size)
+    sample = None if len(generation.catalogue) <= CHECK_ALL_BELOW else CHECK_SAMPLE
+    for name, ids, vectors in collections(generation):
+        size = CHECK_USERS if name == "users" else sample
+        found = reachability(chroma.search(name, ids), vectors, sample=size)
         if found.unreachable or found.recall_at_10 < LEAST_RECALL:
             raise StoreError(
                 f"the vector index was not published: of {found.checked:,} vectors checked "

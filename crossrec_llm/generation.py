@@ -40,8 +40,20 @@ from crossrec_llm.store import (
     Search,
     StoredGeneration,
     differences,
+    require_whole,
 )
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, Walls
+
+# Looked at whenever a generation is opened: Arrow can end the process over a damaged file, and what
+# is small sets how everything else is read. `verify` looks at all files.
+_CHECKED = (
+    "catalogue.arrow",
+    "users.arrow",
+    "recipe.json",
+    "histories.json",
+    "blend.json",
+    "space.npz",
+)
 
 CollectionName = Literal["items", "texts", "graph", "users"]
 
@@ -183,6 +195,7 @@ class Generation:
         """
         folder = stored.folder
         try:
+            require_whole(stored, _CHECKED)
             recipe = Recipe.from_json((folder / "recipe.json").read_text("utf-8"))
             with pa.memory_map(str(folder / "users.arrow")) as source:
                 ids = pa.ipc.open_file(source).read_all()["user_id"].to_pylist()

@@ -12,6 +12,7 @@ from crossrec_llm.cli import (
     add_items,
     assess,
     audience,
+    backup,
     bridges,
     build,
     check,
@@ -24,11 +25,14 @@ from crossrec_llm.cli import (
     profile,
     rehearse,
     remove_items,
+    repair,
     replay,
+    restore,
     similar,
     tune,
     upgrade,
     user,
+    verify,
 )
 from crossrec_llm.cli.options import app
 
@@ -37,6 +41,7 @@ __all__ = [
     "add_items",
     "assess",
     "audience",
+    "backup",
     "bridges",
     "build",
     "check",
@@ -49,12 +54,15 @@ __all__ = [
     "profile",
     "rehearse",
     "remove_items",
+    "repair",
     "replay",
+    "restore",
     "run",
     "similar",
     "tune",
     "upgrade",
     "user",
+    "verify",
 ]
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossrec_llm.comparing import Comparison, Place, Replay
     from crossrec_llm.live import LiveReport
     from crossrec_llm.profiles import Profile
+    from crossrec_llm.safekeeping import Copied
 
 PLAIN_WIDTH = 120
 
@@ -61,6 +62,18 @@ def notes(lines: Iterable[str | None], quiet: bool) -> None:
 def say(line: str) -> None:
     """A plain line, never interpreted as markup."""
     print(line)
+
+
+def copied(what: str, made: Copied, output: Output) -> None:
+    """What a backup or a restored index holds."""
+    if output.json:
+        return print_json(made.to_dict())
+    say(
+        f"{what}: {made.folder}, generation {made.generation}, change {made.change:,}: "
+        f"{made.items:,} items, {made.users:,} users, {made.events:,} events; verified, "
+        f"{made.bytes / 2**20:,.1f} MB in {made.seconds:.1f} s"
+    )
+    notes(made.notes, output.quiet)
 
 
 def recommendations(

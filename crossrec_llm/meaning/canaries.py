@@ -87,7 +87,7 @@ class Canaries:
         vectors, made = (folder / name for name in _FILES)
         if not made.exists():
             return None
-        return cls(np.load(vectors, allow_pickle=False), json.loads(made.read_text("utf-8")))
+        return cls(np.array(np.load(vectors, mmap_mode="r")), json.loads(made.read_text("utf-8")))
 
     def save(self, folder: Path) -> None:
         vectors, made = (folder / name for name in _FILES)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -123,11 +124,27 @@ class Space:
         IndexDamaged : the file is missing or is something else.
         """
         try:
+            _require_claims(path)
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 options = SpaceOptions(**json.loads(str(stored["options"])))
                 return cls(stored["means"], stored["matrix"], options)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise IndexDamaged(f"{path} is no readable space ({error}): build again") from error
+
+
+def _require_claims(path: Path) -> None:
+    """Refuse arrays that claim to be larger than the file, before room is made for them."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                read_header = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }[np.lib.format.read_magic(file)]
+                shape, _, dtype = read_header(file)
+            claimed = math.prod(shape) * dtype.itemsize
+            if member.compress_type != zipfile.ZIP_STORED or claimed > path.stat().st_size:
+                raise ValueError(f"{member.filename} claims {claimed:,} bytes")
 
 
 def _means(raw: np.ndarray, codes: np.ndarray, options: SpaceOptions) -> np.ndarray:

@@ -6,7 +6,14 @@ from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.churn import Due, LiveOptions
 from crossrec_llm.store.database import LAYOUT
-from crossrec_llm.store.index import Index, StoredGeneration, damage, load_generation, read_manifest
+from crossrec_llm.store.index import (
+    Index,
+    StoredGeneration,
+    damage,
+    load_generation,
+    read_manifest,
+    require_whole,
+)
 from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences, number_of
 from crossrec_llm.store.rows import content_digest
@@ -51,5 +58,6 @@ __all__ = [
     "number_of",
     "reachability",
     "read_manifest",
+    "require_whole",
     "top",
 ]

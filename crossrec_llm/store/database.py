@@ -17,6 +17,7 @@ from crossrec_llm.errors import (
     IndexMissing,
     StoreUnavailable,
 )
+from crossrec_llm.store.checks import RowSums
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.store.lock import holder
 
@@ -25,6 +26,9 @@ LAYOUT = 3
 
 WAIT = 0.8
 """Seconds a transaction waits for the one before it, at most."""
+
+REPLACED = "this index was replaced by a backup"
+"""What the records of an index say to writers who still have them open after a restore."""
 
 # Step n brings a file from layout n to n + 1.
 #
@@ -69,8 +73,8 @@ _STEPS = (
 class Database:
     """One connection to the file. Reading never waits for a writer."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection, self.path = connection, path
+    def __init__(self, connection: sqlite3.Connection, path: Path, sums: RowSums) -> None:
+        self._connection, self.path, self._sums = connection, path, sums
         self._layout = 0
 
     @classmethod
@@ -97,12 +101,17 @@ class Database:
             )
             try:
                 _prepare(connection, path, write)
+                sums = RowSums(connection)
+                if write:
+                    sums.watch()
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection, path)
+        return cls(connection, path, sums)
 
     def close(self) -> None:
+        """Let go of the file; a writer seals what it has changed."""
+        self._sums.seal(self.path)
         self._connection.close()
 
     @property
@@ -138,13 +147,21 @@ class Database:
         """
         with _translated(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
+            changes = self._connection.total_changes
             try:
                 yield self._connection.execute
+                if self._connection.total_changes != changes:
+                    self._sums.settle()
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._sums.forget()
                 if self._connection.in_transaction:  # SQLite itself rolls back on a full disk
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def empty(self, table: str) -> None:
+        """Delete all rows of a table that is filled anew, within a transaction."""
+        self._sums.empty(table)
 
     def insert(self, statement: str, rows: Any) -> None:
         """One statement over many rows, within a transaction."""
@@ -196,14 +213,18 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         with disk_errors(path):
             yield
+    except UnicodeDecodeError as error:  # SQLite quotes what is damaged
+        raise _damaged(path, error) from error
     except sqlite3.Error as error:
         text = str(error)
+        if text == REPLACED:
+            raise StoreUnavailable(f"{path}: {REPLACED} meanwhile; open it again") from error
         if "full" in text:
             raise disk_full(path) from error
         if "locked" in text:
             raise IndexLocked(
-                f"{path}: {holder(path.parent)} has been writing to the records for more than "
-                f"{WAIT} s; run the same command again"
+                f"{path}: {holder(path.parent, looks=1)} has been writing to the records for more "
+                f"than {WAIT} s; run the same command again"
             ) from error
         if "readonly" in text or "unable to open" in text or "disk I/O" in text:
             raise StoreUnavailable(
@@ -211,10 +232,17 @@ def _translated(path: Path) -> Iterator[None]:
                 "and the free space"
             ) from error
         if isinstance(error, sqlite3.DatabaseError) and (
-            "malformed" in text or "not a database" in text or "no such" in text
+            "malformed" in text
+            or "not a database" in text
+            or "no such" in text
+            or "user-defined function" in text  # a row that is counted has text that is none
         ):
-            raise IndexDamaged(
-                f"{path}: the records are damaged ({text}); restore this file from a backup, or "
-                "delete it and run `crossrec build` again with the same files"
-            ) from error
+            raise _damaged(path, error) from error
         raise
+
+
+def _damaged(path: Path, why: Exception) -> IndexDamaged:
+    return IndexDamaged(
+        f"{path}: the records are damaged ({why}); `crossrec restore BACKUP --force` puts a backup "
+        "in place; or move this file away and run `crossrec build` with the files"
+    )

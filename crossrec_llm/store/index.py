@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,16 +13,13 @@ from crossrec_llm.errors import (
     IndexDamaged,
     IndexMissing,
 )
-from crossrec_llm.store.chroma import is_volatile
-from crossrec_llm.store.files import (
-    checksums,
-)
+from crossrec_llm.store.files import checksums, sha256_of
 from crossrec_llm.store.ledger import Ledger
 from crossrec_llm.store.manifest import Manifest
 
 MANIFEST, LEDGER = "manifest.json", "records.sqlite"
 GENERATIONS, SEAL = "generations", "generation.json"
-_CHROMA = "chroma/chroma.sqlite3"
+CHROMA = "chroma/chroma.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -101,12 +98,25 @@ class Index:
 def damage(generation: StoredGeneration) -> list[str]:
     """The files of a generation that are missing or not as they were published."""
     sealed = json.loads((generation.folder / SEAL).read_bytes())["files"]
-    found = checksums(generation.folder, skip=is_volatile)
+    found = checksums(generation.folder)
     damaged = [name for name in sealed if found.get(name) != sealed[name]]
     in_chroma = any(name.startswith("chroma/") for name in sealed)
-    if in_chroma and not (generation.folder / _CHROMA).exists():
-        damaged.append(_CHROMA)
+    if in_chroma and not (generation.folder / CHROMA).exists():
+        damaged.append(CHROMA)
     return damaged
+
+
+def require_whole(generation: StoredGeneration, names: Collection[str]) -> None:
+    """Refuse a generation of which some of these files are not as they were published.
+
+    Raises
+    ------
+    IndexDamaged : names the first of them.
+    """
+    sealed = json.loads((generation.folder / SEAL).read_bytes())["files"]
+    for name in names:
+        if name in sealed and sha256_of(generation.folder / name) != sealed[name]:
+            raise damaged(generation.folder, f"{name} is not as it was published")
 
 
 def prefix_of(index_id: str, generation: str) -> str:
@@ -128,8 +138,8 @@ def load_generation(path: Path, manifest: Manifest, name: str, index_id: str) ->
 
 def damaged(folder: Path, why: str) -> IndexDamaged:
     return IndexDamaged(
-        f"{folder}: this generation is damaged ({why}); run `crossrec build` again with the same "
-        "files (encoded texts are kept)"
+        f"{folder}: this generation is damaged ({why}); `crossrec repair` makes it anew from "
+        "the records (encoded texts are kept)"
     )
 
 

@@ -214,6 +214,19 @@ class Ledger:
         """How many items were put or removed, and events came, after a change."""
         return changes.count_since(self._database, change)
 
+    def before(self, change: int) -> tuple[pa.Table, pa.Table]:
+        """Items whose last change has at most this number, and the events that came up to it.
+
+        A generation that was built at this number has these items, and those that were changed or
+        removed since, of which the ledger keeps what they are now.
+        """
+        items = f"SELECT {ITEM_COLUMNS} FROM items WHERE change <= ? AND NOT removed ORDER BY key"
+        events = f"{_EVENTS.format(more='')} WHERE events.change <= ? ORDER BY user, seq"
+        return (
+            items_table(self._database.all(items, change)),
+            events_table(self._database.all(events, change)),
+        )
+
     # ------------------------------------------------------------------ live changes
 
     def append(self, events: pa.Table, event_ids: Sequence[str | None] | None = None) -> Appended:

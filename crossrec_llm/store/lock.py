@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from crossrec_llm.errors import IndexLocked
+from crossrec_llm.errors import IndexLocked, StoreUnavailable
 from crossrec_llm.store.files import disk_errors, write_atomically
 
 if TYPE_CHECKING:
@@ -21,9 +24,25 @@ _HOLDER = "lock.holder"
 _LOOKS = 8  # who took the lock writes down a moment later who that is
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """The lock of an index for a while, without opening it."""
+    lock = take_lock(path)
+    try:
+        yield
+    finally:
+        free_lock(path, lock)
+
+
 def take_lock(path: Path) -> FileLock:
-    """The lock of the operating system, which a process that dies gives back."""
-    from filelock import FileLock, Timeout
+    """The lock of the operating system, which a process that dies gives back.
+
+    Raises
+    ------
+    IndexLocked : at once, naming the process that writes.
+    StoreUnavailable : the place cannot be written, or its filesystem has no locks.
+    """
+    from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
     lock = FileLock(path / LOCK, timeout=0, thread_local=False)
     with disk_errors(path):
@@ -34,6 +53,17 @@ def take_lock(path: Path) -> FileLock:
                 f"{path}: {holder(path)} is writing to this index; wait for it, or stop it and "
                 "run the same command again"
             ) from error
+        except NotImplementedError as error:
+            raise _no_locks(path) from error
+        except OSError as error:
+            if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+                raise _no_locks(path) from error
+            raise
+    if isinstance(
+        cast(BaseFileLock, lock), SoftFileLock
+    ):  # a mere file, which would outlive whoever made it
+        lock.release()
+        raise _no_locks(path)
     me = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -53,12 +83,34 @@ def free_lock(path: Path, lock: FileLock) -> None:
         lock.release()
 
 
-def holder(path: Path) -> str:
-    """Who writes to the index in a folder, in words."""
-    for _ in range(_LOOKS):
+def holder(path: Path, looks: int = _LOOKS) -> str:
+    """Who writes to the index in a folder, in words; looks again for them to write it down.
+
+    What a process that was killed has left is not taken for its successor's.
+    """
+    for _ in range(looks):
         try:
             who = json.loads((path / _HOLDER).read_bytes())
-            return f"process {who['pid']} on {who['host']} (since {who['since']})"
-        except (OSError, ValueError, TypeError, KeyError):
-            time.sleep(0.02)
+            if who["host"] != socket.gethostname() or _is_alive(int(who["pid"])):
+                return f"process {who['pid']} on {who['host']} (since {who['since']})"
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+            pass
+        time.sleep(0.02)
     return "another process"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _no_locks(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{path}: this filesystem has no locks that a process that dies gives back (flock), so two "
+        "writers could not be told apart; put the index on a local disk"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,12 @@ class Manifest:
         kept = {name: record for name, record in self.generations.items() if name in names}
         return replace(self, generations=kept, published=live, format=FORMAT)
 
+    def without(self, names: Collection[str]) -> Manifest:
+        """With some generations gone; the active one may not be among them."""
+        kept = {name: record for name, record in self.generations.items() if name not in names}
+        live = tuple(name for name in self.published if name not in names)
+        return replace(self, generations=kept, published=live, format=FORMAT)
+
     @classmethod
     def read(cls, path: Path) -> Manifest:
         """Read and check a manifest.
@@ -141,8 +147,22 @@ class Manifest:
         """
         data = asdict(self)
         data["checksum"] = _checksum(data)
-        text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomically(path, (text + "\n").encode())
+        write_atomically(path, _written(data))
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether a manifest file has the bytes that were written; its format may be any."""
+    try:
+        data = json.loads(content)
+        checksum = data.pop("checksum")
+        return content == _written({**data, "checksum": checksum}) and checksum == _checksum(data)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return False
+
+
+def _written(data: dict[str, Any]) -> bytes:
+    text = json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False)
+    return (text + "\n").encode("utf-8", "surrogatepass")
 
 
 def number_of(name: str) -> int:

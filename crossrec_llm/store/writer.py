@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from crossrec_llm.errors import IndexDamaged, QueryError, StoreUnavailable
 from crossrec_llm.records import Progress
-from crossrec_llm.store.chroma import is_volatile
+from crossrec_llm.store import chroma
+from crossrec_llm.store.checks import reseal, seal_path
 from crossrec_llm.store.files import (
     checksums,
     disk_errors,
@@ -27,6 +28,7 @@ from crossrec_llm.store.files import (
     write_atomically,
 )
 from crossrec_llm.store.index import (
+    CHROMA,
     GENERATIONS,
     LEDGER,
     MANIFEST,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_CACHE, _ASIDE = "vectors.cache", "rehearsed"
+CACHE, ASIDE, CHECKSUMS = "vectors.cache", "rehearsed", "checksums.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ class IndexWriter:
 
     def __init__(self, path: Path, lock: FileLock, ledger: Ledger, keep: int) -> None:
         self.path, self.ledger = path, ledger
-        self.cache_path = path / _CACHE
+        self.cache_path = path / CACHE
         self._lock, self._keep = lock, keep
         self._manifest = read_manifest(path) if (path / MANIFEST).exists() else None
         self.active: StoredGeneration | None = None
@@ -127,6 +129,7 @@ class IndexWriter:
             (path / GENERATIONS).mkdir(exist_ok=True)
         lock = take_lock(path)
         try:
+            seal_path(path / CACHE).unlink(missing_ok=True)  # it is written to from now on
             ledger = Ledger.open(path / LEDGER, write=True)
             try:
                 return cls(path, lock, ledger, keep)
@@ -148,6 +151,7 @@ class IndexWriter:
     def close(self) -> None:
         """Give the lock back. Drafts that were not published are removed by the next one."""
         self.ledger.close()
+        reseal(self.cache_path)
         free_lock(self.path, self._lock)
 
     def begin(self, parts: Mapping[str, str]) -> Draft:
@@ -177,9 +181,9 @@ class IndexWriter:
     ) -> StoredGeneration:
         """Make a draft a whole generation that does not answer yet; `activate` has it answer.
 
-        Chroma and all files of the draft must be closed. The checksums of its files go into its
-        generation.json, but for those that Chroma changes when it is only read. Everything is
-        durable before one rename makes the generation known. Another one that waits is removed.
+        Chroma and all files of the draft must be closed. The checksums of all its files go into
+        its generation.json. Everything is durable before one rename makes the generation known.
+        Another one that waits is removed.
 
         Parameters
         ----------
@@ -253,6 +257,12 @@ class IndexWriter:
         self._remove_all_but(kept.generations)
         return sorted(manifest.generations.keys() - kept.generations.keys(), key=number_of)
 
+    def drop(self, names: Collection[str]) -> None:
+        """Remove generations that do not answer, with their files."""
+        kept = self._require_manifest().without(names)
+        self._write(kept)
+        self._remove_all_but(kept.generations)
+
     def rewrite_manifest(self) -> None:
         """The same in the format of this version."""
         self._write(replace(self._require_manifest(), format=FORMAT))
@@ -282,7 +292,7 @@ class IndexWriter:
 
     def _aside(self, name: str) -> Path:
         """Where the truth of a rehearsed generation waits for it to go live."""
-        return self.path / _ASIDE / name
+        return self.path / ASIDE / name
 
     def _set_aside(self, name: str, truth: Truth) -> None:
         folder = self._aside(name)
@@ -294,18 +304,22 @@ class IndexWriter:
                     writer.write_table(table)
             about = json.dumps({"upto": truth.upto, "content": truth.content})
             (folder / "about.json").write_text(about, "utf-8")
+            content = json.dumps(checksums(folder), sort_keys=True).encode()
+            (folder / CHECKSUMS).write_bytes(content)
             sync_tree(folder)
             sync_folder(folder.parent)
 
     def _seal(self, draft: Draft, counts: Mapping[str, int], change: int) -> GenerationRecord:
         """Give a draft its checksums and its name, durably."""
         final = self._folder(draft.name)
+        if (draft.folder / CHROMA).exists():
+            chroma.seal((draft.folder / CHROMA).parent)
         seal = {
             "name": draft.name,
             "parts": dict(draft.parts),
             "counts": dict(counts),
             "change": change,
-            "files": checksums(draft.folder, skip=is_volatile),
+            "files": checksums(draft.folder),
         }
         content = json.dumps(seal, indent=1, sort_keys=True, ensure_ascii=False).encode()
         with disk_errors(final):
@@ -339,7 +353,7 @@ class IndexWriter:
     def _remove_all_but(self, names: Collection[str]) -> None:
         """Folders of other generations, and truths that wait for none of these any more."""
         waiting = set(names) - set(self._manifest.published if self._manifest else ())
-        for place, kept in ((GENERATIONS, set(names)), (_ASIDE, waiting)):
+        for place, kept in ((GENERATIONS, set(names)), (ASIDE, waiting)):
             folder = self.path / place
             for entry in folder.iterdir() if folder.exists() else ():
                 if entry.name not in kept:

@@ -21,6 +21,7 @@ TESTS: tuple[str, ...] = tuple(
 
 LEAST: dict[str, float] = {
     "share of the sites passed": 1,
+    "share of the flips found": 1,
     "operations": 20_000,
     "publishes": 2,
     "recall@10 of the worst collection": 0.98,
@@ -30,6 +31,11 @@ LEAST: dict[str, float] = {
 MOST: dict[str, float] = {
     "points with something lost, wrong or stuck": 0,
     "seconds until it answers again, worst": 5,
+    "flips after which an answer is wrong": 0,
+    "backups of more than one moment": 0,
+    "backups without something acknowledged before": 0,
+    "restored indexes with other answers": 0,
+    "damaged ones": 0,
     "operations that disagreed with the model": 0,
     "errors": 0,
     "unreachable at k = 100": 0,
@@ -52,6 +58,8 @@ LONG_MOST: dict[str, float] = {
 }
 LONG: dict[str, float] = {
     "points": 1_000,
+    "flips": 1_000,
+    "cycles": 100,
     "rounds of each": 100,
     "operations": 200_000,
 }

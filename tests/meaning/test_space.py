@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +165,15 @@ def test_pickles_are_not_opened(tmp_path: Path):
         np.savez(file, means=np.array([{}], dtype=object), matrix=np.eye(2), options=np.array("{}"))
     with pytest.raises(IndexDamaged):
         Space.load(path)
+
+
+def test_an_array_that_claims_more_than_the_file_has(tmp_path: Path) -> None:
+    """Room would be made for it before anything is read."""
+    for shape, kind in (((10**10, 384), zipfile.ZIP_STORED), ((2, 2), zipfile.ZIP_DEFLATED)):
+        header = io.BytesIO()
+        form = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(header, form)
+        with zipfile.ZipFile(tmp_path / "space.npz", "w", kind) as archive:
+            archive.writestr("means.npy", header.getvalue() + bytes(100))
+        with pytest.raises(IndexDamaged, match="claims"):
+            Space.load(tmp_path / "space.npz")

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from crossrec_llm import add_events, backup, restore, verify
+from crossrec_llm.errors import (
+    IndexDamaged,
+    IndexLocked,
+    IndexMissing,
+    QueryError,
+    StoreUnavailable,
+)
+from crossrec_llm.safekeeping import copying
+from crossrec_llm.store import Ledger
+from crossrec_llm.store.lock import locked
+from tests.safekeeping.conftest import active, answers, flip
+
+
+@pytest.fixture
+def kept(path: Path, tmp_path: Path) -> Path:
+    backup(tmp_path / "kept", path)
+    return tmp_path / "kept"
+
+
+def more(path: Path) -> None:
+    add_events(path, [{"user_id": "u9", "item_id": "i1", "timestamp": 1.8e9}])
+
+
+def test_a_backup_is_an_index_of_that_moment(path: Path, tmp_path: Path) -> None:
+    before = answers(path)
+    with Ledger.open(path / "records.sqlite", write=True) as ledger:
+        ledger.add_correction("u3", items=["i9"])  # is in the log only
+        made = backup(tmp_path / "deep" / "kept", path)
+        ledger.add_correction("u3", items=["i11"])
+    kept = Path(made.folder)
+    assert (made.items, made.users, made.change) == (21, 8, 2)
+    assert made.generation == active(path).name
+    assert verify(kept).ok
+    assert answers(kept) == before
+    with Ledger.open(kept / "records.sqlite", write=False) as ledger:
+        assert [one.items for one in ledger.corrections_of("u3")] == [("i9",)]
+    assert not (kept.parent / "kept.partial").exists()
+
+
+def test_without_the_cache(path: Path, tmp_path: Path) -> None:
+    made = backup(tmp_path / "kept", path, cache=False)
+    assert not (tmp_path / "kept" / "vectors.cache").exists()
+    assert "without the encoded texts" in made.notes[0]
+    assert restore(tmp_path / "kept", tmp_path / "there").notes == made.notes
+    assert answers(tmp_path / "there") == answers(path)
+
+
+def test_what_is_refused(path: Path, kept: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="something already"):
+        backup(kept, path)
+    with pytest.raises(StoreUnavailable, match="something already"):
+        backup(path / "manifest.json", path)
+    with pytest.raises(QueryError, match="inside the index"):
+        backup(path / "kept", path)
+    with pytest.raises(IndexMissing):
+        backup(tmp_path / "new", tmp_path / "nothing")
+    with pytest.raises(IndexMissing, match="no backup"):
+        restore(tmp_path / "nothing", path)
+    with pytest.raises(StoreUnavailable, match="--force"):
+        restore(kept, path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    with pytest.raises(StoreUnavailable, match="other things"):
+        restore(kept, tmp_path / "other", force=True)
+
+
+def test_a_damaged_index_is_not_copied(path: Path, tmp_path: Path) -> None:
+    flip(active(path) / "raw.npy")
+    with pytest.raises(IndexDamaged, match="the copy is not whole"):
+        backup(tmp_path / "kept", path)
+    assert not list(tmp_path.glob("kept*"))
+    shutil.rmtree(active(path))
+    with pytest.raises(IndexDamaged, match="cannot be copied"):
+        backup(tmp_path / "kept", path)
+
+
+def test_a_generation_that_comes_meanwhile(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then all is copied again, a few times."""
+    copied, times = copying._copy_database, []
+
+    def copy(source: Path, target: Path) -> None:
+        copied(source, target)
+        if source.name == "records.sqlite" and len(times) < 2:
+            times.append(1)
+            manifest = path / "manifest.json"
+            manifest.write_bytes(manifest.read_bytes() + b" " * len(times))
+
+    whole = (path / "manifest.json").read_bytes()
+    monkeypatch.setattr(copying, "_copy_database", copy)
+    monkeypatch.setattr(copying, "_TRIES", 2)
+    with pytest.raises(StoreUnavailable, match="came and went"):
+        backup(tmp_path / "kept", path)
+    (path / "manifest.json").write_bytes(whole)
+    assert verify(backup(tmp_path / "kept", path).folder).ok
+
+
+def test_a_restored_index_takes_the_place_of_the_other(path: Path, kept: Path) -> None:
+    before = answers(path)
+    more(path)
+    restore(kept, path, force=True)
+    assert verify(path).ok
+    assert answers(path) == before
+    more(path)
+    assert {entry.name for entry in path.parent.iterdir()} == {"shop", "kept"}
+
+
+def test_without_a_rename_that_exchanges(
+    path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying.sys, "platform", "other")
+    restore(kept, path, force=True)
+    assert verify(path).ok
+    assert {entry.name for entry in path.parent.iterdir()} == {"shop", "kept"}
+
+
+def test_who_has_the_old_records_open_is_refused_not_lost(path: Path, kept: Path) -> None:
+    with Ledger.open(path / "records.sqlite", write=True) as ledger:
+        restore(kept, path, force=True)
+        with pytest.raises(StoreUnavailable, match="replaced by a backup meanwhile"):
+            ledger.add_correction("u1", items=["i1"])
+        assert ledger.item_count == 21  # reading goes on
+
+
+def test_a_restore_waits_for_nobody(path: Path, kept: Path) -> None:
+    with locked(path), pytest.raises(IndexLocked, match="process"):
+        restore(kept, path, force=True)
+    with closing(sqlite3.connect(path / "records.sqlite", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(IndexLocked, match="somebody is writing"):
+            restore(kept, path, force=True)
+    assert verify(path).ok
+
+
+def test_a_damaged_index_can_be_replaced_and_a_damaged_backup_cannot(
+    path: Path, kept: Path
+) -> None:
+    (path / "records.sqlite").write_bytes(b"no database" * 1000)
+    restore(kept, path, force=True)
+    assert verify(path).ok
+    flip(active(kept) / "raw.npy")
+    with pytest.raises(IndexDamaged, match="not whole"):
+        restore(kept, path, force=True)
+    assert verify(path).ok
+
+
+def test_of_an_earlier_version_chromas_database_is_copied_as_one_moment(
+    path: Path, tmp_path: Path
+) -> None:
+    from tests.safekeeping.test_verifying import resealed
+
+    chroma = active(path) / "chroma" / "chroma.sqlite3"
+    with closing(sqlite3.connect(chroma)) as connection, connection:
+        connection.execute("DROP TRIGGER crossrec_sealed")
+    resealed(path, lambda files: files.pop("chroma/chroma.sqlite3"))
+    made = backup(tmp_path / "kept", path)
+    assert verify(made.folder).ok
+    assert answers(tmp_path / "kept") == answers(path)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from crossrec_llm import repair, verify
+from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.store import Manifest
+from tests.safekeeping.conftest import active, answers, flip
+
+
+def test_nothing_to_do(path: Path) -> None:
+    before = active(path).name
+    done = repair(path)
+    assert (done.problems, done.done) == ((), ())
+    assert done.after.ok
+    assert active(path).name == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "catalogue.arrow",
+        "raw.npy",
+        "signals/ease.safetensors",
+        "recipe.json",
+        "prompts/item.jinja",
+        "blend.json",
+        "generation.json",
+        "chroma/chroma.sqlite3",
+    ],
+)
+def test_a_damaged_generation_is_made_anew(path: Path, name: str) -> None:
+    before, old = answers(path), active(path)
+    flip(old / name)
+    done = repair(path)
+    assert done.after.ok
+    assert active(path) != old
+    assert not old.exists()
+    assert answers(path) == before
+    by = "filled again" if name.startswith("chroma/") else "built again from the records"
+    assert by in done.done[0]
+    assert done.to_dict()["after"]["ok"]
+
+
+def test_a_damaged_generation_that_does_not_answer_is_removed(path: Path) -> None:
+    before, now = answers(path), active(path)
+    (other,) = (folder for folder in (path / "generations").iterdir() if folder != now)
+    flip(other / "raw.npy")
+    done = repair(path)
+    assert done.done == (f"generation {other.name}: removed",)
+    assert active(path) == now
+    assert done.after.ok
+    assert answers(path) == before
+
+
+def test_a_damaged_manifest_is_made_again(path: Path) -> None:
+    before = answers(path)
+    for damaged in (b"", b"{}", b"\xff"):
+        (path / "manifest.json").write_bytes(damaged)
+        done = repair(path)
+        assert "made again from the generations" in done.done[0]
+        assert done.after.ok
+        assert answers(path) == before
+
+
+def test_no_generation_is_whole_and_no_manifest(path: Path) -> None:
+    (path / "manifest.json").unlink()
+    for folder in (path / "generations").iterdir():
+        flip(folder / "raw.npy")
+    with pytest.raises(IndexDamaged, match="no generation is whole"):
+        repair(path)
+
+
+def test_no_recipe_is_left(path: Path) -> None:
+    for folder in (path / "generations").iterdir():
+        flip(folder / "recipe.json")
+    with pytest.raises(IndexDamaged, match=r"no other copy of them.*--recipe FILE"):
+        repair(path)
+
+
+def test_what_holds_no_rows_of_the_records(path: Path) -> None:
+    before, file = answers(path), path / "records.sqlite"
+    flip(file, 27)  # a counter of changes
+    assert not verify(path).problems[0].is_truth
+    assert "written anew around its rows" in repair(path).done[0]
+    with closing(sqlite3.connect(file)) as connection:
+        page = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'events_by_item'"
+        ).fetchone()[0]
+    flip(file, 4096 * page - 2)  # the last entry of an index
+    assert repair(path).after.ok
+    assert answers(path) == before
+
+
+def test_a_damaged_cache(path: Path) -> None:
+    file = path / "vectors.cache"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE vectors SET vector = zeroblob(64) WHERE rowid = 3")
+    done = repair(path)
+    assert "1 damaged vectors taken out" in done.done[0]
+    assert done.after.ok
+    file.write_bytes(b"no database" * 1000)
+    assert "removed, texts are encoded again" in repair(path).done[0]
+    assert verify(path).ok
+
+
+def test_the_truth_is_never_guessed(path: Path) -> None:
+    with closing(sqlite3.connect(path / "records.sqlite")) as connection, connection:
+        connection.execute("UPDATE items SET title = 'another' WHERE key = 2")
+    flip(active(path) / "raw.npy")
+    before = Manifest.read(path / "manifest.json")
+    with pytest.raises(IndexDamaged, match=r"items: at least one.*Nothing was changed.*restore"):
+        repair(path)
+    assert Manifest.read(path / "manifest.json") == before
