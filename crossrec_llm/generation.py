@@ -179,6 +179,7 @@ class Generation:
         Raises
         ------
         IndexDamaged : a file is missing or cannot be read.
+        IndexMismatch : the same, and another version built it.
         """
         folder = stored.folder
         try:
@@ -198,9 +199,16 @@ class Generation:
                 stored=stored,
             )
         except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+            why = " ".join(str(error).split())
+            if (made := stored.parts.get("version", __version__)) != __version__:
+                raise IndexMismatch(
+                    f"{folder}: this generation was built by crossrec-llm {made}, and "
+                    f"{__version__} cannot read it ({why}); run `crossrec build` with this "
+                    "version, or install the other one"
+                ) from error
             raise IndexDamaged(
-                f"{folder}: a part of this generation cannot be read ({error}); "
-                "`crossrec build` makes a new one from the same files"
+                f"{folder}: a part of this generation cannot be read ({why}); `crossrec build` "
+                "makes a new one from the same files"
             ) from error
 
     def asked_by(self, recipe: Recipe) -> Generation:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crossrec_llm import __version__
-from crossrec_llm.drafting import recipe_of
-from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.generation import Generation
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import (
@@ -103,11 +102,9 @@ def _notes(place: Path) -> tuple[str, ...]:
     notes = []
     manifest = read_manifest(place)
     for name, record in manifest.generations.items():
-        stored = load_generation(place, manifest, name, "")
         try:
-            Generation.load(stored)
-            recipe_of(stored)
-        except IndexDamaged as error:
+            Generation.load(load_generation(place, manifest, name, ""))
+        except (IndexDamaged, IndexMismatch) as error:
             notes.append(f"generation {name} cannot be loaded: {error}")
             continue
         if (made := record.parts.get("version", "")) != __version__:

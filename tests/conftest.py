@@ -6,11 +6,13 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from crossrec_llm import Recipe
 from tests import shop
 
 # Read when the packages are imported, so they are set before any test is: nothing is fetched at run
@@ -23,6 +25,11 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 # A time limit for one example says more about the machine than about the code.
 settings.register_profile("crossrec", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("crossrec")
+
+
+def pytest_report_header() -> str:
+    """The traps of Chroma are those of a version: say of which."""
+    return f"chromadb {version('chromadb')}"
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +48,23 @@ def shop_index(shop_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     index = tmp_path_factory.mktemp("index") / "shop"
     build(shop_files / "items.csv", shop_files / "interactions.csv", index)
     return index
+
+
+@pytest.fixture(scope="session")
+def tiny_made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
+    """The invented shop built with a random model, which is quick; not to be written to."""
+    from tests.small_index import build_tiny, tiny_recipe
+
+    folder = tmp_path_factory.mktemp("tiny")
+    recipe = tiny_recipe(folder)
+    build_tiny(folder / "index", recipe)
+    return folder / "index", recipe
+
+
+@pytest.fixture
+def tiny(tiny_made: tuple[Path, Recipe], tmp_path: Path) -> tuple[Path, Recipe]:
+    """The same, to be written to, and its recipe."""
+    return shutil.copytree(tiny_made[0], tmp_path / "tiny"), tiny_made[1]
 
 
 @pytest.fixture

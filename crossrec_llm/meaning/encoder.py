@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import Ge
 
 from crossrec_llm.errors import ModelError
-from crossrec_llm.meaning.canaries import TEXTS, Canaries, environment
+from crossrec_llm.meaning.canaries import BATCHES, TEXTS, Canaries, environment
 from crossrec_llm.meaning.model import DEFAULT_MODEL, ModelFiles
 from crossrec_llm.meaning.tokens import Tokens
 from crossrec_llm.records import STRICT, Progress
@@ -84,6 +84,7 @@ class Encoder:
         self._loading = Lock()
         self._loaded: SentenceTransformer | None = None
         self._expected: Canaries | None = None
+        self._looked = True  # whether the loaded model was held to what is expected
 
     @cached_property
     def fingerprint(self) -> str:
@@ -185,7 +186,10 @@ class Encoder:
         if there.all():
             self.expect(kept)
             return kept
-        vectors = self._encode(list(TEXTS), self._document_prompt, "document")
+        prompt = self._document_prompt
+        vectors = np.concatenate(
+            [self._encode(list(texts), prompt, "document") for texts in BATCHES]
+        )
         cache.put_many(keys, vectors)
         return Canaries(vectors, environment())
 
@@ -200,19 +204,23 @@ class Encoder:
         IndexMismatch : the model is loaded already and gives others. Later, whatever encodes.
         """
         with self._loading:
-            self._expected = canaries
+            self._expected, self._looked = canaries, canaries is None
             if self._loaded is not None:
                 self._refuse_drift(self._loaded)
 
     def _refuse_drift(self, model: SentenceTransformer) -> None:
-        if self._expected is None:
+        if self._looked or self._expected is None:
             return
         digest = hashlib.sha256(self._expected.vectors.tobytes()).hexdigest()
-        if (self.fingerprint, self._options.device, digest) in _SEEN:
-            return
-        vectors = self._rows(model, list(TEXTS), self._document_prompt, "document")
-        self._expected.require(vectors, self.name)
-        _SEEN.add((self.fingerprint, self._options.device, digest))
+        seen = (self.fingerprint, self._options.device, digest)
+        if seen not in _SEEN:
+            prompt = self._document_prompt
+            vectors = np.concatenate(
+                [self._rows(model, list(texts), prompt, "document") for texts in BATCHES]
+            )
+            self._expected.require(vectors, self.name)
+            _SEEN.add(seen)
+        self._looked = True
 
     def _key(self, text: str) -> bytes:
         content = f"{self.fingerprint}\0{self._document_prompt}{text}"
@@ -249,9 +257,8 @@ class Encoder:
     def _model(self) -> SentenceTransformer:
         with self._loading:
             if self._loaded is None:
-                model = self._load()
-                self._refuse_drift(model)
-                self._loaded = model
+                self._loaded = self._load()
+            self._refuse_drift(self._loaded)
             return self._loaded
 
     def _load(self) -> SentenceTransformer:

@@ -281,7 +281,7 @@ def test_older_layouts_are_read_and_brought_up_to_date(
     with Ledger.open(path, write=False) as reader:
         assert reader.items().equals(ITEMS)
         assert reader.events_of("ann").equals(EVENTS.slice(0, 3))
-        assert (reader.change, reader.users_since(0)) == (0, [])
+        assert (reader.change, reader.users_since(0), reader.count_since(0)) == (0, [], 0)
         assert reader.items_since(0).items.equals(ITEMS_SCHEMA.empty_table())
         assert reader.merged(ITEMS, EVENTS).items is ITEMS
         assert (reader.item_count, reader.event_count) == (len(ITEMS), len(EVENTS))
@@ -317,7 +317,7 @@ def test_who_cannot_begin_in_time_is_refused(ledger: Ledger, path: Path, change:
         started = time.perf_counter()
         with pytest.raises(IndexLocked, match="another process"):
             change(other)
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 4, "0.8 s, on a machine that is not overloaded"
     with Ledger.open(path, write=False) as reader, pytest.raises(StoreUnavailable):
         change(reader)
 

@@ -1,0 +1,23 @@
+"""A tiny index that is built in a moment: a random model of 32 dimensions, no blend fitted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crossrec_llm import Recipe, build
+from crossrec_llm.builder import BuildReport
+from tests import shop
+from tests.meaning.conftest import write_model
+
+
+def tiny_recipe(folder: Path, **tables: dict[str, object]) -> Recipe:
+    """The default one with a random model in `folder`, which is made once, and no tuning."""
+    model = folder / "model"
+    if not model.exists():
+        write_model(model)
+    settings = {"encoder": {"model": str(model)}, "blend": {"tune": False}, **tables}
+    return Recipe.from_dict(settings)
+
+
+def build_tiny(index: Path, recipe: Recipe) -> BuildReport:
+    return build(shop.items(), shop.interactions(), index, recipe=recipe)

@@ -1,0 +1,193 @@
+"""An index as the first version wrote it, by hand: manifest format 1, ledger layouts 1 and 2."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from crossrec_llm import Recipe, Recommender, build, upgrade
+from crossrec_llm.errors import IndexMismatch, IndexMissing
+from crossrec_llm.store import FORMAT, LAYOUT, Index, Manifest
+
+Tiny = tuple[Path, Recipe]
+
+OLD_SCHEMA = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    key INTEGER PRIMARY KEY, item_id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
+    description TEXT NOT NULL, category TEXT NOT NULL, brand TEXT NOT NULL, price REAL,
+    image_url TEXT NOT NULL, available INTEGER NOT NULL, added REAL, metadata TEXT NOT NULL);
+CREATE TABLE users (key INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE);
+CREATE TABLE events (
+    user INTEGER NOT NULL, seq INTEGER NOT NULL, item INTEGER NOT NULL, timestamp REAL,
+    event TEXT NOT NULL, value REAL, PRIMARY KEY (user, seq)) WITHOUT ROWID;
+CREATE INDEX events_by_item ON events (item, user);
+"""
+CORRECTIONS = """
+CREATE TABLE corrections (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT NOT NULL, sentence TEXT NOT NULL,
+    items TEXT NOT NULL, made REAL NOT NULL);
+CREATE INDEX corrections_by_user ON corrections (user_id);
+"""
+ITEM = (
+    "key, item_id, title, description, category, brand, price, image_url, available, added, "
+    "metadata"
+)
+COLUMNS = {
+    "items": ITEM,
+    "users": "key, user_id",
+    "events": "user, seq, item, timestamp, event, value",
+}
+
+
+def make_old(index: Path, layout: int) -> None:
+    """Rewrite the records and the manifest as they were in those days."""
+    new, old = index / "records.sqlite", index / "old.sqlite"
+    connection = sqlite3.connect(old)
+    connection.executescript(OLD_SCHEMA + (CORRECTIONS if layout > 1 else ""))
+    connection.execute("ATTACH ? AS new", (str(new),))
+    for table, columns in COLUMNS.items():
+        connection.execute(f"INSERT INTO {table} SELECT {columns} FROM new.{table}")
+    connection.execute("INSERT INTO about SELECT * FROM new.about WHERE name IN ('id', 'content')")
+    connection.execute(f"PRAGMA user_version = {layout}")
+    connection.commit()
+    connection.close()
+    for suffix in ("", "-wal", "-shm"):
+        new.with_name(new.name + suffix).unlink(missing_ok=True)
+    old.rename(new)
+    data = json.loads((index / "manifest.json").read_text())
+    data.pop("checksum"), data.pop("published")
+    data["format"] = 1
+    for record in data["generations"].values():
+        del record["change"], record["built"]
+    data["checksum"] = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    (index / "manifest.json").write_text(json.dumps(data))
+
+
+def written(index: Path) -> tuple[int, int]:
+    """Layout of the records and format of the manifest."""
+    connection = sqlite3.connect(index / "records.sqlite")
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+    return layout, json.loads((index / "manifest.json").read_text())["format"]
+
+
+def answers(index: Path) -> list[list[str]]:
+    with Recommender.open(index) as recommender:
+        return [recommender.for_user(f"u{n}").ids for n in range(5)]
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+def test_an_old_index_answers_and_is_upgraded(tiny: Tiny, layout: int) -> None:
+    index, _ = tiny
+    expected = answers(index)
+    make_old(index, layout)
+    assert answers(index) == expected
+    with Index.open(index) as opened:
+        assert (opened.generation.change, opened.ledger.change) == (0, 0)
+        assert opened.manifest.published == (opened.manifest.active,)
+    dry = upgrade(index, dry_run=True)
+    assert [(one.part, one.was, one.becomes) for one in dry.migrations] == [
+        ("records.sqlite", f"layout {layout}", f"layout {LAYOUT}"),
+        ("manifest.json", "format 1", f"format {FORMAT}"),
+    ]
+    assert not dry.done
+    assert written(index) == (layout, 1), "a dry run writes nothing"
+    done = upgrade(index)
+    assert done.done
+    assert done.migrations == dry.migrations
+    assert written(index) == (LAYOUT, FORMAT)
+    assert answers(index) == expected
+    again = upgrade(index)
+    assert (again.migrations, again.done) == ((), False)
+    assert build(index=index).unchanged
+
+
+KILL = """
+    import os, signal, sys
+    from pathlib import Path
+    from crossrec_llm import upgrade
+    calls = 0
+    def deadly(change):
+        def call(*args, **kwargs):
+            global calls
+            calls += 1
+            if calls == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return change(*args, **kwargs)
+        return call
+    Path.replace, os.fsync = deadly(Path.replace), deadly(os.fsync)
+    upgrade(sys.argv[1])
+"""
+
+
+def test_an_upgrade_that_is_killed_goes_on(tiny: Tiny) -> None:
+    index, _ = tiny
+    expected = answers(index)
+    make_old(index, 2)
+    for step in (1, 4, 5):
+        command = [sys.executable, "-c", textwrap.dedent(KILL), str(index), str(step)]
+        killed = subprocess.run(command, capture_output=True, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert answers(index) == expected
+    upgrade(index)
+    assert written(index) == (LAYOUT, FORMAT)
+
+
+def test_a_newer_index_is_refused_in_one_line(tiny: Tiny, crossrec) -> None:
+    index, _ = tiny
+    manifest = (index / "manifest.json").read_text()
+    (index / "manifest.json").write_text('{"format": 99, "checksum": ""}')
+    with pytest.raises(IndexMismatch, match="format 99"):
+        upgrade(index)
+    code, _, said = crossrec("upgrade", "--index", index)
+    assert (code, said.count("\n")) == (2, 1)
+    (index / "manifest.json").write_text(manifest)
+    connection = sqlite3.connect(index / "records.sqlite")
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(IndexMismatch, match="layout 99"):
+        upgrade(index)
+
+
+def test_generations_of_another_version_are_named(tiny: Tiny, crossrec) -> None:
+    index, _ = tiny
+    manifest = Manifest.read(index / "manifest.json")
+    record = manifest.current
+    old = {**record.parts, "version": "0.0.9"}
+    changed = Manifest(manifest.active, {manifest.active: type(record)(
+        old, record.counts, record.seal, record.change, record.built
+    )})  # fmt: skip
+    changed.write(index / "manifest.json")
+    code, said, _ = crossrec("upgrade", "--index", index)
+    assert code == 0
+    assert "was built by crossrec-llm 0.0.9: it answers as it is" in said
+    (index / "generations" / manifest.active / "space.npz").write_bytes(b"")
+    note = upgrade(index).notes[0]
+    assert "cannot be loaded" in note
+    assert "was built by crossrec-llm 0.0.9, and" in note
+    assert "\n" not in note
+    (index / "generations" / manifest.active / "generation.json").unlink()
+    assert "is damaged" in upgrade(index).notes[0]
+
+
+def test_the_command_tells_and_does(tiny: Tiny, crossrec) -> None:
+    index, _ = tiny
+    make_old(index, 2)
+    code, said, _ = crossrec("upgrade", "--index", index, "--dry-run")
+    assert code == 0
+    assert "records.sqlite: layout 2 -> layout 3" in said
+    assert "nothing was changed (dry run)" in said
+    assert "upgraded" in crossrec("upgrade", "--index", index)[1]
+    assert "everything has the format" in crossrec("upgrade", "--index", index)[1]
+    assert json.loads(crossrec("upgrade", "--index", index, "--json")[1])["done"] is False
+    with pytest.raises(IndexMissing):
+        upgrade(index.with_name("nothing"))
