@@ -149,14 +149,6 @@ def item_keys(database: Database, item_ids: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(known[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
-def count_since(database: Database, change: int) -> int:
-    """As `Ledger.count_since`."""
-    if database.layout < 3:
-        return 0
-    since = "SELECT count(*) FROM {} WHERE change > 0 AND change > ?"
-    return sum(int(database.one(since.format(name), change)) for name in ("items", "events"))
-
-
 def users_since(database: Database, change: int) -> list[str]:
     """As `Ledger.users_since`."""
     if database.layout < 3:
