@@ -119,8 +119,10 @@ class Answers:
         ranking = self._ranking(query, situation, self._views(ruling, gate), gate, ask.k)
         interests = self.interests(query) if not rules.split else ()
         rows = ranking.pool(rules.pools(), ranking.size, rules.pinned)
-        own = self._own_lists(interests, ranking, rules, rows, ask.k)
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
+        if diversity and query.kind == "user":
+            rows = ranking.widened(rules.pools(), self.generation.signals.popularity, rows)
+        own = self._own_lists(interests, ranking, rules, rows, ask.k)
         ranked, arranged = ranking.fill(rules, own, rows, ask.k, diversity)
         found = ranked.rows[arranged.positions]
         standing = rules.standing.filter.set_fields()

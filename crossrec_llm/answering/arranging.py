@@ -145,8 +145,9 @@ def arrange(
     Each place goes to the best of (1 - d) relevance - d mean cosine to what is chosen: greedy
     max-sum diversification (Borodin et al. 2012), which keeps more accuracy at the same distance
     between the items than maximal marginal relevance, whose cosine is the largest one (measured by
-    `scripts/bench crossing`). Relevance is 1 / log2(place + 1) by the place in the pool, from 1 on:
-    what a place counts in ndcg, and so the same trade in every pool, however its scores lie.
+    `scripts/bench crossing`). Relevance is 1 / place in the pool, from 1 on, which is about how
+    often people turn out to want what stands there: the same trade in every pool, however its
+    scores lie.
     Without diversity it is the score. Boosts add to the score scaled to 0..1 over the pool. With
     calibration of strength c the best of (1 - c) of that - c KL(p, q) is taken, q with the item in
     the list (Steck 2018, eq. 6 and 7). Ties go to the first.
@@ -384,7 +385,7 @@ class _Pass:
         if not self.diversity:
             return scaled
         places = np.argsort(np.argsort(-scaled, kind="stable"), kind="stable")
-        return 1 / np.log2(places + 2)
+        return 1 / (places + 1)
 
     def _value(self) -> np.ndarray:
         d = self.diversity

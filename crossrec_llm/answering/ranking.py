@@ -56,6 +56,10 @@ class Ranking:
         """Sorted rows: those `given`, and candidates of each (n_items,) mask."""
         return self.views.pool(masks, [*self.sources, *self.gate.sources], size, given)
 
+    def widened(self, masks: Iterable[np.ndarray], source: Source, rows: np.ndarray) -> np.ndarray:
+        """The pool and twice as many from one source, for a list that is to differ in itself."""
+        return self.views.pool(masks, [source], 2 * self.size, rows)
+
     def rank(self, rows: np.ndarray) -> Ranked:
         """Every row by its view."""
         scores = self.views.score(rows, self.signals)

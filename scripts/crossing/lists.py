@@ -20,7 +20,7 @@ from crossrec_llm.training import fit
 
 K = 10
 PEOPLE = 3  # times as many for the frontier, whose loss has to be told to a percent
-DIVERSITIES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+DIVERSITIES = (0.0, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 MOST_LOSS = 0.05
 
 MORE_DISTANCE = "more intra-list distance at 5 % loss of ndcg@10"
@@ -68,10 +68,15 @@ def frontier(
 
 
 def more_distance(points: list[tuple[float, float, float]]) -> float:
-    """How much more intra-list distance there is at a loss of at most 5 % of ndcg@10, in parts."""
+    """How much more intra-list distance there is at a loss of 5 % of ndcg@10, in parts.
+
+    Between two points of the frontier it is taken to be a straight line; past the last one that
+    loses less nothing is assumed.
+    """
     _, ndcg, distance = points[0]
-    allowed = [there for _, value, there in points if value >= (1 - MOST_LOSS) * ndcg]
-    return max(allowed) / distance - 1
+    losses = np.maximum.accumulate([1 - value / ndcg for _, value, _ in points])
+    gains = [there / distance - 1 for _, _, there in points]
+    return float(np.interp(MOST_LOSS, losses, gains))
 
 
 def exact_shares(rec: Recommender, n: int, seed: int) -> float:
