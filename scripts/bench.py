@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import random
 import signal
 import socket
@@ -30,6 +29,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from bars import Bar, machine
 
 from crossrec_llm import Recommender, build
 from crossrec_llm.recipe import Recipe
@@ -37,24 +37,6 @@ from crossrec_llm.store import ExactSearch, reachability
 
 HERE = Path(__file__).resolve().parents[1]
 SEED = 7
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A figure and what it must reach: at most `bar` where `most`, else at least."""
-
-    value: float
-    bar: float
-    most: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.value <= self.bar if self.most else self.value >= self.bar
-
-    def words(self, name: str) -> str:
-        sign = "at most" if self.most else "at least"
-        met = "met" if self.met else "MISSED"
-        return f"{met:<7}{name}: {self.value:.4g} ({sign} {self.bar:g})"
 
 
 @dataclass(frozen=True)
@@ -374,15 +356,8 @@ def main() -> None:
         )
     if given.json:
         document = {
-            "bars": {
-                name: {"value": bar.value, "bar": bar.bar, "met": bar.met}
-                for name, bar in bars.items()
-            },
-            "machine": {
-                "processor": platform.processor() or platform.machine(),
-                "cores": os.cpu_count(),
-                "python": platform.python_version(),
-            },
+            "bars": {name: bar.to_dict() for name, bar in bars.items()},
+            "machine": machine(),
             **figures,
         }
         print(json.dumps(document, indent=2))
