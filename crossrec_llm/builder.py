@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import pyarrow as pa
 from crossrec_llm import __version__
 from crossrec_llm.answering import Policy, Standing, TunedBlend
 from crossrec_llm.errors import DataError, StoreError
-from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation, open_chroma
 from crossrec_llm.meaning import Encoder, TemplateOptions, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item, Progress
 from crossrec_llm.resources import default_folder, default_index
 from crossrec_llm.signals import read_left_out
 from crossrec_llm.store import (
-    ChromaStore,
+    Collections,
     Index,
     IndexWriter,
     StoredGeneration,
@@ -155,15 +156,15 @@ def build(
         fitted = Generation.fit(recipe, catalogue, raw, events, progress=progress)
         generation = fitted.blended_by(tuned)
         records = [catalogue.item(row) for row in range(len(catalogue))]
-        told = _told(generation, events, templates, records)
+        told = told_by(generation, events, templates, records)
 
         clock.step("index")
         draft = writer.begin({**parts, "records": content_digest(catalogue.table, events)})
         generation.save(draft.folder, templates)
         with open_chroma(recipe, draft) as chroma:
-            _fill(chroma, generation, records, texts, told, progress)
+            fill(chroma, generation, records, texts, told, progress)
             clock.step("verify")
-            _require_reachable(chroma, generation)
+            require_reachable(chroma, generation)
 
         clock.step("publish")
         counts = {
@@ -298,12 +299,13 @@ def _republish(
     if recipe.store.url:
         texts = templates.item_texts(changed.catalogue)
         records = [changed.catalogue.item(row) for row in range(len(changed.catalogue))]
-        told = _told(changed, events, templates, records)
+        told = told_by(changed, events, templates, records)
         with open_chroma(recipe, draft) as chroma:
-            _fill(chroma, changed, records, texts, told, None)
-            _require_reachable(chroma, changed)
+            fill(chroma, changed, records, texts, told, None)
+            require_reachable(chroma, changed)
     else:
-        shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
+        if (old.folder / "chroma").exists():
+            shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
     published = writer.publish(draft, old.counts, items, events)
     if recipe.store.url:
         with open_chroma(recipe, published) as chroma:
@@ -339,7 +341,7 @@ def _passed_over(generation: Generation) -> tuple[str, ...]:
     return (*generation.walls.notes, *policy.notes, *standing.notes)
 
 
-def _told(
+def told_by(
     generation: Generation, events: pa.Table, templates: Templates, records: list[Item]
 ) -> list[str]:
     """The history of each user that has a profile, as a text; `records` are all items by row."""
@@ -353,23 +355,27 @@ def _told(
     return texts
 
 
-def _fill(
-    chroma: ChromaStore,
+def fill(
+    chroma: Collections,
     generation: Generation,
     records: list[Item],
     texts: list[str],
     told: list[str],
     progress: Progress | None,
+    only: Sequence[CollectionName] = COLLECTIONS,
 ) -> None:
     """Items in the space, their texts as encoded, items in the graph, users' profiles."""
-    catalogue, users = generation.catalogue, generation.users
+    item_ids, users = generation.catalogue.ids, generation.users
     metadata = [_item_metadata(item) for item in records]
-    chroma.write("items", catalogue.ids, generation.vectors, texts, metadata, progress=progress)
-    chroma.write("texts", catalogue.ids, generation.raw, None, metadata, progress=progress)
-    if generation.signals.graph is not None:
-        graph = generation.signals.graph
-        chroma.write("graph", catalogue.ids, graph, None, metadata, progress=progress)
-    chroma.write("users", users.ids, users.vectors, told, None, progress=progress)
+    held: dict[CollectionName, tuple[Any, ...]] = {
+        "items": (item_ids, generation.vectors, texts, metadata),
+        "texts": (item_ids, generation.raw, None, metadata),
+        "graph": (item_ids, generation.signals.graph, None, metadata),
+        "users": (users.ids, users.vectors, told, None),
+    }
+    for name in only:
+        if held[name][1] is not None:
+            chroma.write(name, *held[name], progress=progress)
 
 
 def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
@@ -385,7 +391,9 @@ def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
     }
 
 
-def _require_reachable(chroma: ChromaStore, generation: Generation) -> None:
+def require_reachable(
+    chroma: Collections, generation: Generation, only: Sequence[CollectionName] = COLLECTIONS
+) -> None:
     """Refuse a generation in which an item, or one of a sample of users, does not find itself.
 
     Raises
@@ -395,12 +403,14 @@ def _require_reachable(chroma: ChromaStore, generation: Generation) -> None:
     n, ids = len(generation.catalogue), generation.catalogue.ids
     sample = None if n <= CHECK_ALL_BELOW else CHECK_SAMPLE
     users = generation.users
-    for name, named, vectors, size in (
-        ("items", ids, generation.vectors, sample),
-        ("texts", ids, generation.raw, sample),
-        ("graph", ids, generation.signals.graph, sample),
-        ("users", users.ids, users.vectors, CHECK_USERS),
-    ):
+    looked_at: dict[CollectionName, tuple[list[str], np.ndarray | None, int | None]] = {
+        "items": (ids, generation.vectors, sample),
+        "texts": (ids, generation.raw, sample),
+        "graph": (ids, generation.signals.graph, sample),
+        "users": (users.ids, users.vectors, CHECK_USERS),
+    }
+    for name in only:
+        named, vectors, size = looked_at[name]
         if vectors is None:
             continue
         found = reachability(chroma.search(name, named), vectors, sample=size)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress, Receipt
 from crossrec_llm.signals import FittedSignals, Text, TextOptions
 from crossrec_llm.store import (
-    ChromaStore,
+    Collections,
     Draft,
     ExactSearch,
     Search,
@@ -40,6 +40,10 @@ from crossrec_llm.store import (
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, Walls
 
 CollectionName = Literal["items", "texts", "graph", "users"]
+COLLECTIONS: tuple[CollectionName, ...] = get_args(CollectionName)
+
+SCANNED = "collections to fill"
+"""The part of a stored generation that names those that Chroma lacks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +114,7 @@ class Generation:
         self.walls = Walls.of(catalogue, histories.walls)
         self.tuned, self.stored = tuned, stored
         self._prompts = prompts
-        self._chroma: ChromaStore | None = None
+        self._chroma: Collections | None = None
         self._opening = Lock()
 
     @classmethod
@@ -287,14 +291,36 @@ class Generation:
         return Templates.load(self.stored.folder / "prompts", names, tokens=encoder.tokens)
 
     def chroma_search(self, collection: CollectionName) -> Search:
-        """Nearest-neighbour search in Chroma; `texts` are raw, the others in the space."""
+        """Nearest-neighbour search in Chroma; `texts` are raw, the others in the space.
+
+        Where Chroma has yet to be filled again after an erasure, the scan over all rows.
+        """
         assert self.stored is not None, "a generation in memory has no Chroma"
+        if collection in self.scanned:
+            return ExactSearch(self.rows_of(collection))
         ids = self.users.ids if collection == "users" else self.catalogue.ids
         with self._opening:
             if self._chroma is None:
                 self._chroma = open_chroma(self.recipe, self.stored)
             chroma = self._chroma
         return chroma.search(collection, ids)
+
+    @property
+    def scanned(self) -> tuple[str, ...]:
+        """The collections that Chroma lacks: an erasure emptied them, and did not fill them yet."""
+        said = self.stored.parts.get(SCANNED, "") if self.stored else ""
+        return tuple(said.split(", ")) if said else ()
+
+    def rows_of(self, collection: CollectionName) -> np.ndarray:
+        """The vectors that a collection holds, in the order of its ids."""
+        held = {
+            "items": self.vectors,
+            "texts": self.raw,
+            "graph": self.signals.graph,
+            "users": self.users.vectors,
+        }[collection]
+        assert held is not None, "a graph that could not be fitted is in no collection"
+        return held
 
     def close(self) -> None:
         """Let go of Chroma; a later search opens it again."""
@@ -304,8 +330,8 @@ class Generation:
                 self._chroma = None
 
 
-def open_chroma(recipe: Recipe, stored: StoredGeneration | Draft) -> ChromaStore:
-    """The generation's own Chroma database, or its collections on the server of the recipe."""
+def open_chroma(recipe: Recipe, stored: StoredGeneration | Draft) -> Collections:
+    """The generation's own Chroma databases, or its collections on the server of the recipe."""
     if recipe.store.url:
-        return ChromaStore.server(recipe.store.url, prefix=stored.prefix, options=recipe.store)
-    return ChromaStore.embedded(stored.folder / "chroma", recipe.store)
+        return Collections.server(recipe.store.url, prefix=stored.prefix, options=recipe.store)
+    return Collections.embedded(stored.folder / "chroma", recipe.store)

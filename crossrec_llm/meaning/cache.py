@@ -65,6 +65,27 @@ class VectorCache:
 
         self._retrying(write)
 
+    def keep(self, vectors: np.ndarray) -> int:
+        """Forget all but `vectors` (n, dim), so that the file holds no byte of the others.
+
+        How many were forgotten. Keys are hashes, which do not tell whose a vector is: texts that
+        are in use share their vectors with nobody's, but for equal texts.
+        """
+        rows = np.ascontiguousarray(vectors, dtype="<f4")
+        kept = {row.tobytes() for row in rows}
+
+        def write(connection: sqlite3.Connection) -> int:
+            found = connection.execute("SELECT rowid, vector FROM vectors")
+            gone = [(rowid,) for rowid, vector in found if vector not in kept]
+            with connection:
+                connection.executemany("DELETE FROM vectors WHERE rowid = ?", gone)
+            if gone:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return len(gone)
+
+        return self._retrying(write)
+
     def __len__(self) -> int:
         return self._retrying(
             lambda connection: int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])

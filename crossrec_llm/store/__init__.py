@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
+from crossrec_llm.store.collections import Collections
 from crossrec_llm.store.index import Index, StoredGeneration, damage
 from crossrec_llm.store.ledger import Ledger, content_digest
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
@@ -13,6 +14,7 @@ __all__ = [
     "FORMAT",
     "ChromaSearch",
     "ChromaStore",
+    "Collections",
     "Draft",
     "ExactSearch",
     "GenerationRecord",

@@ -202,9 +202,12 @@ class ChromaStore:
             count: int = self._collection(name).count()
         return count
 
+    def has(self, name: str) -> bool:
+        return self._full(name) in self._names()
+
     def drop(self, name: str) -> None:
         """Remove a collection, if it is there."""
-        if self._full(name) in self._names():
+        if self.has(name):
             with _translated(self.place):
                 self._client.delete_collection(self._full(name))
 
