@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -185,6 +186,9 @@ class ChromaStore:
                 done += len(rows)
                 if progress:
                     progress(f"index {name}", done, n)
+            if n == 1:  # a graph is saved after two changes: without it each opening builds it anew
+                vector = np.ascontiguousarray(vectors, np.float32)
+                collection.update(ids=list(ids), embeddings=vector)
 
     def search(self, name: str, ids: Sequence[str]) -> ChromaSearch:
         """Search a collection; `ids` gives the row numbers (row = position).
@@ -325,14 +329,18 @@ class ChromaSearch:
             yield near, 1 - np.array(distances, np.float32)
 
 
-def is_volatile(file: Path) -> bool:
-    """Whether Chroma changes this file of its own whenever the folder is opened, even to read.
+def seal(folder: Path) -> None:
+    """Keep Chroma from writing into a closed folder when it only opens it.
 
-    It notes each opening in its database, and adds the vectors of a graph that it never saved
-    (a collection of a single vector, see `ChromaStore._graph`) again.
+    It notes each opening as a row of a table, which is why no checksum of its database would hold.
+    A trigger of SQLite leaves that row out; everything else goes on as before, writing too.
     """
-    graph, saved = file.with_name("header.bin"), file.with_name("index_metadata.pickle")
-    return file.name.startswith("chroma.sqlite3") or (graph.exists() and not saved.exists())
+    with disk_errors(folder), closing(sqlite3.connect(folder / "chroma.sqlite3")) as database:
+        database.execute(
+            "CREATE TRIGGER IF NOT EXISTS crossrec_sealed BEFORE INSERT ON acquire_write "
+            "BEGIN SELECT RAISE(IGNORE); END"
+        )
+        database.commit()
 
 
 def _fetch(wanted: int, n: int, passing: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,12 +77,13 @@ def sync_tree(folder: Path) -> None:
         sync_folder(Path(parent))
 
 
-def checksums(folder: Path, skip: Callable[[Path], bool]) -> dict[str, str]:
-    """Sha256 in hex of every file below a folder but some, by its path with forward slashes."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not skip(path))
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+def checksums(folder: Path) -> dict[str, str]:
+    """Sha256 in hex of every file below a folder, by its path with forward slashes."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of the content of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

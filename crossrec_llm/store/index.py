@@ -13,7 +13,6 @@ from crossrec_llm.errors import (
     IndexDamaged,
     IndexMissing,
 )
-from crossrec_llm.store.chroma import is_volatile
 from crossrec_llm.store.files import (
     checksums,
 )
@@ -22,7 +21,7 @@ from crossrec_llm.store.manifest import Manifest
 
 MANIFEST, LEDGER = "manifest.json", "records.sqlite"
 GENERATIONS, SEAL = "generations", "generation.json"
-_CHROMA = "chroma/chroma.sqlite3"
+CHROMA = "chroma/chroma.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -101,11 +100,11 @@ class Index:
 def damage(generation: StoredGeneration) -> list[str]:
     """The files of a generation that are missing or not as they were published."""
     sealed = json.loads((generation.folder / SEAL).read_bytes())["files"]
-    found = checksums(generation.folder, skip=is_volatile)
+    found = checksums(generation.folder)
     damaged = [name for name in sealed if found.get(name) != sealed[name]]
     in_chroma = any(name.startswith("chroma/") for name in sealed)
-    if in_chroma and not (generation.folder / _CHROMA).exists():
-        damaged.append(_CHROMA)
+    if in_chroma and not (generation.folder / CHROMA).exists():
+        damaged.append(CHROMA)
     return damaged
 
 

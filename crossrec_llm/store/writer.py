@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from crossrec_llm.errors import IndexDamaged, QueryError, StoreUnavailable
 from crossrec_llm.records import Progress
-from crossrec_llm.store.chroma import is_volatile
+from crossrec_llm.store import chroma
 from crossrec_llm.store.files import (
     checksums,
     disk_errors,
@@ -27,6 +27,7 @@ from crossrec_llm.store.files import (
     write_atomically,
 )
 from crossrec_llm.store.index import (
+    CHROMA,
     GENERATIONS,
     LEDGER,
     MANIFEST,
@@ -156,9 +157,8 @@ class IndexWriter:
     ) -> StoredGeneration:
         """Make a draft a whole generation that does not answer yet; `activate` has it answer.
 
-        Chroma and all files of the draft must be closed. The checksums of its files go into its
-        generation.json, but for those that Chroma changes when it is only read. Everything is
-        durable before one rename makes the generation known.
+        Chroma and all files of the draft must be closed. The checksums of all its files go into
+        its generation.json. Everything is durable before one rename makes the generation known.
 
         Parameters
         ----------
@@ -267,18 +267,22 @@ class IndexWriter:
             for table, part in zip(truth, ("items", "events"), strict=True):
                 with pa.ipc.new_file(str(folder / f"{part}.arrow"), table.schema) as writer:
                     writer.write_table(table)
+            content = json.dumps(checksums(folder), sort_keys=True).encode()
+            (folder / "checksums.json").write_bytes(content)
             sync_tree(folder)
             sync_folder(folder.parent)
 
     def _seal(self, draft: Draft, counts: Mapping[str, int], change: int) -> GenerationRecord:
         """Give a draft its checksums and its name, durably."""
         final = self._folder(draft.name)
+        if (draft.folder / CHROMA).exists():
+            chroma.seal((draft.folder / CHROMA).parent)
         seal = {
             "name": draft.name,
             "parts": dict(draft.parts),
             "counts": dict(counts),
             "change": change,
-            "files": checksums(draft.folder, skip=is_volatile),
+            "files": checksums(draft.folder),
         }
         content = json.dumps(seal, indent=1, sort_keys=True, ensure_ascii=False).encode()
         with disk_errors(final):

@@ -14,7 +14,7 @@ import pytest
 from chromadb.errors import ChromaError
 
 from crossrec_llm.store import ChromaStore, reachability
-from crossrec_llm.store.chroma import is_volatile
+from crossrec_llm.store.chroma import seal
 from crossrec_llm.store.files import checksums
 from tests.store.small import clustered
 
@@ -141,16 +141,31 @@ def test_closing_one_of_two_stores_leaves_the_other(tmp_path: Path) -> None:
     two.close()
 
 
-@pytest.mark.parametrize("n", [1, 2, 40])
-def test_reading_changes_only_files_that_are_known_for_it(tmp_path: Path, n: int) -> None:
-    """Why those have no checksum."""
+@pytest.mark.parametrize("n", [0, 1, 2, 40])
+def test_reading_changes_no_byte_of_a_sealed_folder(tmp_path: Path, n: int) -> None:
+    """Chroma notes each opening in its database, and makes a graph anew that was never saved."""
     with ChromaStore.embedded(tmp_path) as store:
         store.write("items", IDS[:n], VECTORS[:n])
-    before = checksums(tmp_path, skip=is_volatile)
-    assert len(before) == (5 if n > 1 else 0)
+    seal(tmp_path)
+    seal(tmp_path)
+    before = checksums(tmp_path)
+    assert len(before) == (6 if n else 1)
+    for _ in range(2):
+        with ChromaStore.embedded(tmp_path) as store:
+            found, _ = store.search("items", IDS[:n]).nearest(VECTORS[:1], 1)
+    assert found.tolist() == [[0 if n else -1]]
+    assert checksums(tmp_path) == before
+
+
+def test_a_sealed_folder_can_be_written_again(tmp_path: Path) -> None:
+    """A copy of it is, where only some of its collections change."""
+    seal(filled(tmp_path))
     with ChromaStore.embedded(tmp_path) as store:
-        store.search("items", IDS[:n]).nearest(VECTORS[:1], 1)
-    assert checksums(tmp_path, skip=is_volatile) == before
+        store.write("more", IDS[:40], VECTORS[:40])
+        store.write("items", IDS[:9], VECTORS[:9])
+    with ChromaStore.embedded(tmp_path) as store:
+        for name, n in (("more", 40), ("items", 9)):
+            assert store.search(name, IDS[:n]).nearest(VECTORS[5:6], 1)[0].tolist() == [[5]]
 
 
 def test_nothing_waits_to_be_added_when_a_collection_is_opened(tmp_path: Path) -> None:
