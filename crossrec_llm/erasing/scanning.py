@@ -6,8 +6,9 @@ import json
 import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +27,12 @@ class Trace:
     """Bytes to look for.
 
     kind : "id", "text", "vector": what hits are counted by.
+    name : what it is a form of; hits count once for all forms.
     content : at least 8 bytes; of more than 64, any 64 in a row are a hit.
     """
 
     kind: str
+    name: str
     content: bytes
 
 
@@ -48,19 +51,22 @@ class Found:
     files: int
     size: int
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
 
 def text_traces(kind: str, text: str) -> Iterator[Trace]:
     """A text as files may have it: UTF-8, escaped as JSON, UTF-16; too short ones are left out."""
     written = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
     for content in {form.encode() for form in written} | {text.encode("utf-16-le")}:
         if len(text.encode()) >= _ANCHOR:
-            yield Trace(kind, content)
+            yield Trace(kind, text, content)
 
 
-def vector_traces(rows: np.ndarray) -> Iterator[Trace]:
+def vector_traces(name: str, rows: np.ndarray) -> Iterator[Trace]:
     """(n, dim) float32 rows, as memory holds them."""
-    for row in np.ascontiguousarray(rows, "<f4"):
-        yield Trace("vector", row.tobytes())
+    for n, row in enumerate(np.ascontiguousarray(rows, "<f4")):
+        yield Trace("vector", f"{name} {n}", row.tobytes())
 
 
 @dataclass(eq=False)
@@ -84,11 +90,13 @@ class Scanner:
                     key = int.from_bytes(word, "little")
                     self._anchors.setdefault(key, []).append((n, at))
 
-    def without(self, others: bytes) -> Scanner:
+    def without(self, *others: np.ndarray | bytes) -> Scanner:
         """One that does not look for what others have too: its hits would say nothing."""
         fewer = Scanner([])
         fewer.traces = self.traces
-        theirs = {anchor for anchor, _ in self._hits(np.frombuffer(others, np.uint8))}
+        theirs = {
+            anchor for held in others for anchor, _ in self._hits(np.frombuffer(held, np.uint8))
+        }
         for key, places in self._anchors.items():
             if left := [place for place in places if place not in theirs]:
                 fewer._anchors[key] = left
@@ -117,7 +125,8 @@ class Scanner:
         return Found(self._by_kind(looked), self._by_kind(found), dict(places), files, size)
 
     def _by_kind(self, numbers: Iterable[int]) -> dict[str, int]:
-        return dict(sorted(Counter(self.traces[n].kind for n in numbers).items()))
+        named = {(self.traces[n].kind, self.traces[n].name) for n in numbers}
+        return dict(sorted(Counter(kind for kind, _ in named).items()))
 
     def _where(self, data: np.ndarray) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """(anchor, (trace, position)) of each hit."""
@@ -170,7 +179,9 @@ def _is_there(data: np.ndarray, position: int, content: bytes, at: int) -> bool:
     start = position - at
     first, last = max(0, -start), min(len(content), len(data) - start)
     if len(content) <= WINDOW:
-        return first == 0 and last == len(content) and data[start : start + last].tobytes() == content
+        return (
+            first == 0 and last == len(content) and data[start : start + last].tobytes() == content
+        )
     same = np.frombuffer(content, np.uint8)[first:last] == data[start + first : start + last]
     differing = np.flatnonzero(~same)
     here = at - first

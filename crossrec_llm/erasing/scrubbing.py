@@ -48,13 +48,18 @@ _STAYS = "taken over: sums over many people, no one of whom can be read off them
 class Scrubbed:
     """A generation in memory without what was erased, and what became of its parts.
 
-    learned : of the parts that had learned from it; "" in `fitted_in` where a build is to come.
-    rows : (n_items,) int64, the row that each item had before.
+    learned : of the parts that had learned from it.
+    fewer : whether items were erased.
     """
 
     generation: Generation
     learned: tuple[Learned, ...]
-    rows: np.ndarray
+    fewer: bool
+
+    @property
+    def waiting(self) -> list[str]:
+        """The parts that a build is to fit anew."""
+        return [one.part for one in self.learned if one.done != _ANEW]
 
 
 def scrub(
@@ -101,7 +106,7 @@ def scrub(
     scrubbed = Generation(
         recipe, catalogue, raw, vectors, space, users, signals, weighing, tuned=old.tuned
     )
-    return Scrubbed(scrubbed, _learned(old, fewer, ease is not None), rows)
+    return Scrubbed(scrubbed, _learned(old, fewer, ease is not None), fewer)
 
 
 def prune(
@@ -177,9 +182,15 @@ def _learned(old: Generation, fewer: bool, pruned: bool) -> tuple[Learned, ...]:
         "blend": bool(old.tuned.situations),
         "bridges": bool(old.tuned.bridges.pairs),
     }
-    done: dict[str, Any] = {"ease": _PRUNED if pruned else _ANEW, "blend": _STAYS, "bridges": _STAYS}
+    done: dict[str, Any] = {
+        "ease": _PRUNED if pruned else _ANEW,
+        "blend": _STAYS,
+        "bridges": _STAYS,
+    }
     return tuple(
-        Learned(part, _HOLDS[part], done.get(part, _ANEW)) for part, is_there in there.items() if is_there
+        Learned(part, _HOLDS[part], done.get(part, _ANEW))
+        for part, is_there in there.items()
+        if is_there
     )
 
 

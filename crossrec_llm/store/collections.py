@@ -9,9 +9,7 @@ from typing import Self
 import numpy as np
 
 from crossrec_llm.records import Progress
-from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, Metadata, StoreOptions
-
-_DATABASE = "chroma.sqlite3"
+from crossrec_llm.store.chroma import DATABASE, ChromaSearch, ChromaStore, Metadata, StoreOptions
 
 
 class Collections:
@@ -39,7 +37,7 @@ class Collections:
 
         Indexes of before have all collections in one Chroma, which is found too.
         """
-        shared = folder / _DATABASE
+        shared = folder / DATABASE
         together: dict[str, ChromaStore] = {}
 
         def open_store(name: str) -> ChromaStore:
@@ -49,7 +47,7 @@ class Collections:
                 together[""] = ChromaStore.embedded(folder, options)
             return together[""]
 
-        return cls(open_store, lambda name: shared.exists() or (folder / name / _DATABASE).exists())
+        return cls(open_store, lambda name: shared.exists() or (folder / name / DATABASE).exists())
 
     @classmethod
     def server(cls, url: str, *, prefix: str = "", options: StoreOptions | None = None) -> Self:

@@ -108,11 +108,15 @@ class Erasures:
         rows = self._ledger._all(f"SELECT {kind}_id FROM {kind}s ORDER BY key")
         return [id for (id,) in rows]
 
-    def erase(self, kind: Kind, ids: Sequence[str]) -> Removed:
+    def erase(self, kind: Kind, ids: Sequence[str], moment: float) -> Removed:
         """Take people or items out of the records with their events, in one transaction.
 
         It is pending until `done`: what was made from the records still has them. Nothing of
         them stays in the file's free space once `scour` has run.
+
+        Parameters
+        ----------
+        moment : epoch seconds (UTC): events of a person that are dated after it are a new life.
 
         Raises
         ------
@@ -123,7 +127,6 @@ class Erasures:
             if self._salt == "":
                 execute("INSERT INTO about VALUES (?, ?)", (_SALT, secrets.token_hex(16)))
             removed = _erase_users(execute, ids) if kind == "user" else _erase_items(execute, ids)
-            moment = time.time()
             for id in ids:
                 row = (kind, self.hash(kind, id), moment)
                 execute("INSERT OR REPLACE INTO erased VALUES (?, ?, ?)", row)

@@ -21,7 +21,6 @@ from crossrec_llm.store.manifest import Manifest
 
 MANIFEST, LEDGER = "manifest.json", "records.sqlite"
 GENERATIONS, SEAL = "generations", "generation.json"
-CHROMA = "chroma/chroma.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,6 @@ def damage(generation: StoredGeneration) -> list[str]:
     sealed = json.loads((generation.folder / SEAL).read_bytes())["files"]
     found = checksums(generation.folder)
     damaged = [name for name in sealed if found.get(name) != sealed[name]]
-    in_chroma = any(name.startswith("chroma/") for name in sealed)
-    if in_chroma and not (generation.folder / CHROMA).exists():
-        damaged.append(CHROMA)
     return damaged
 
 

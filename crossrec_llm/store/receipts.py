@@ -42,6 +42,7 @@ class ErasureReceipt:
     generation : the one that answers since, made without what was erased.
     generations_removed : those that nobody can go back to any more.
     to_fill : collections that are scanned until Chroma is filled again, with the same answers.
+    scan : what a search through all bytes found (`Found`); None where none was asked for.
     seconds : from the start until nothing that answers had it, and until all of it was done.
     resumed : an erasure that had been cut off was finished with this one.
     """
@@ -56,6 +57,7 @@ class ErasureReceipt:
     learned: tuple[Learned, ...]
     out_of_reach: tuple[str, ...]
     to_fill: tuple[str, ...] = ()
+    scan: Mapping[str, Any] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     resumed: bool = False
 
@@ -111,12 +113,11 @@ def _path(index: Path, number: int) -> Path:
 
 def _read(path: Path) -> ErasureReceipt:
     try:
-        data = json.loads(path.read_bytes())
+        data: dict[str, Any] = json.loads(path.read_bytes())
         learned = tuple(Learned(**part) for part in data.pop("learned"))
-        lists = ("subjects", "generations_removed", "out_of_reach", "to_fill")
-        return ErasureReceipt(
-            learned=learned, **{k: tuple(v) if k in lists else v for k, v in data.items()}
-        )
+        for name in ("subjects", "generations_removed", "out_of_reach", "to_fill"):
+            data[name] = tuple(data[name])
+        return ErasureReceipt(learned=learned, **data)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise IndexDamaged(
             f"{path}: this receipt of an erasure cannot be read ({error}); move it away"
