@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crossrec_llm.correcting import pin, strike, strike_interest, undo
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.filter import Filter
+    from crossrec_llm.live import LiveReport, add_events, add_items, remove_items
     from crossrec_llm.profiles import Correction, Profile
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
@@ -44,6 +45,7 @@ __all__ = [
     "CrossrecError",
     "Filter",
     "Item",
+    "LiveReport",
     "Profile",
     "Reason",
     "Recipe",
@@ -51,11 +53,14 @@ __all__ = [
     "Recommendations",
     "Recommender",
     "Replay",
+    "add_events",
+    "add_items",
     "build",
     "compare",
     "counterfactual",
     "pin",
     "read_answer",
+    "remove_items",
     "replay",
     "strike",
     "strike_interest",
@@ -76,6 +81,10 @@ _HOMES = {
     "strike": "correcting",
     "strike_interest": "correcting",
     "undo": "correcting",
+    "LiveReport": "live",
+    "add_events": "live",
+    "add_items": "live",
+    "remove_items": "live",
     "Correction": "profiles",
     "Profile": "profiles",
     "CrossrecError": "errors",

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+import dataclasses
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm import __version__
 from crossrec_llm.answering import Policy, Standing, TunedBlend
-from crossrec_llm.errors import DataError, StoreError
-from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation, open_chroma
-from crossrec_llm.meaning import Encoder, TemplateOptions, Templates, VectorCache
+from crossrec_llm.drafting import Clock, Means, clear_server, copy_draft, make_draft
+from crossrec_llm.errors import DataError, IndexMismatch, QueryError
+from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.meaning import Canaries, environment
 from crossrec_llm.recipe import Recipe
-from crossrec_llm.records import Item, Progress
-from crossrec_llm.resources import default_folder, default_index
+from crossrec_llm.records import Progress
+from crossrec_llm.resources import default_index
 from crossrec_llm.signals import read_left_out
 from crossrec_llm.store import (
-    Collections,
     Index,
     IndexWriter,
+    Ledger,
     StoredGeneration,
+    Truth,
+    complete_receipts,
     content_digest,
     damage,
-    reachability,
 )
 from crossrec_llm.tables import (
-    Histories,
+    Catalogue,
     Inputs,
     Report,
     Tables,
@@ -39,13 +38,6 @@ from crossrec_llm.tables import (
     read_tables,
 )
 from crossrec_llm.training import THOROUGH, TuneOptions, fit_blend, taken_over
-
-# A generation goes live only if its items find themselves: all of them up to this many, else a
-# sample drawn with a fixed seed.
-CHECK_ALL_BELOW = 50_000
-CHECK_SAMPLE = 20_000
-CHECK_USERS = 2_000
-LEAST_RECALL = 0.98
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,8 @@ class BuildReport:
     was done. `seconds` holds the steps in order; `report` is None when nothing was read, because
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
     `left_out` why some signals could not be, `notes` which walls, entries of the policy and
-    standing rules the catalogue has nothing for.
+    standing rules the catalogue has nothing for, `change` up to which change of the records
+    everything is in it.
     """
 
     index: str
@@ -72,6 +65,7 @@ class BuildReport:
     blend: TunedBlend = TunedBlend()
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    change: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
@@ -81,113 +75,80 @@ class BuildReport:
 
 
 def build(
-    items: Inputs,
+    items: Inputs | None = None,
     interactions: Inputs | None = None,
     index: str | Path | None = None,
     *,
-    recipe: str | Path | Recipe = "default",
+    recipe: str | Path | Recipe | None = None,
     rejects: str | Path | None = None,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Read, clean, encode, fit and publish one generation of an index.
 
-    A killed build is taken up again by calling it once more: no text is encoded twice beyond
-    the last unfinished batch. Until the new generation is published, the old one answers.
+    Without `items` it is made from the records of the index: what came live is folded in. A killed
+    build is taken up again by calling it once more: no text is encoded twice beyond the last
+    unfinished batch. Until the new generation is published, the old one answers.
 
     Parameters
     ----------
     items, interactions : paths, pyarrow tables, pandas or polars frames; one or a list.
     index : folder of the index, made if it is not there; by default $CROSSREC_INDEX, else
         index/store/default.
-    recipe : a shipped recipe's name, a TOML file, or a Recipe.
+    recipe : a shipped recipe's name, a TOML file, or a Recipe; None = "default" with items, else
+        the recipe and templates that the index has.
     rejects : CSV file for the rows that were not used; by default in the index's folder.
+    replace : the files are all there is; else what came live is merged into them, and stays where
+        the files say nothing newer.
     progress : called as progress(step, done, total).
 
     Raises
     ------
     DataError, RecipeError, TemplateError, ModelError : what is wrong with the input.
+    IndexMissing : there are no records to build from.
     IndexLocked, StoreUnavailable : the index cannot be written now.
     """
     index = Path(index) if index is not None else default_index()
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    clock = _Clock()
-    encoder = Encoder(recipe.encoder)
-    prompts = default_folder("prompts")
-    templates = Templates.load(prompts, recipe.templates, tokens=encoder.tokens)
-    parts = {
-        "inputs": fingerprint_inputs(items, interactions, options=recipe.tables),
-        "recipe": recipe.fingerprint,
-        "recipe's parts": recipe.parts_fingerprint,
-        "templates": templates.fingerprint,
-        "encoder": encoder.name,
-        "version": __version__,
-    }
+    source = _source(items, interactions, rejects, replace)
+    clock = Clock()
+    means = source.means(index, recipe)
     with IndexWriter.open(index) as writer:
-        if writer.active is not None and _is_current(writer, writer.active, parts, recipe):
-            return _done_already(index, writer.active, clock, unchanged=True)
-        if writer.active is not None:
-            changed = _answering_otherwise(writer, writer.active, parts, recipe)
+        active = writer.active
+        parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
+        stays = active is not None and not (replace and _lives(writer.ledger))
+        if active is not None and stays:
+            if _is_current(writer, active, parts, means):
+                return _done_already(index, active, clock, unchanged=True)
+            changed = _answering_otherwise(writer, active, parts, means.recipe)
             if changed is not None:
                 clock.step("publish")
-                published = _republish(writer, writer.active, changed, parts)
+                published = _republish(writer, active, changed, parts)
                 return _done_already(index, published, clock, unchanged=False)
         clock.step("read")
-        tables = read_tables(
-            items,
-            interactions,
-            recipe.tables,
-            rejects=Path(rejects) if rejects else index / "rejects.csv",
-            progress=progress,
+        made = source.read(writer, means.recipe, index, progress)
+        catalogue, events = made.catalogue, made.events
+        parts["records"] = made.digest
+        draft, generation = make_draft(
+            writer, means, catalogue, events, parts, clock=clock, progress=progress
         )
-        catalogue, events = tables.catalogue, tables.events
-        _require_events(tables)
-
-        clock.step("encode")
-        texts = templates.item_texts(catalogue)
-        with VectorCache.open(writer.cache_path, encoder.dim) as vectors:
-            raw = encoder.encode_documents(texts, cache=vectors, progress=progress)
-
-        clock.step("tune")
-        tuned = TunedBlend()
-        if recipe.blend.tune:
-            tuned = fit_blend(recipe, catalogue, raw, events, progress=progress)
-
-        clock.step("fit")
-        fitted = Generation.fit(recipe, catalogue, raw, events, progress=progress)
-        generation = fitted.blended_by(tuned)
-        records = [catalogue.item(row) for row in range(len(catalogue))]
-        told = told_by(generation, events, templates, records)
-
-        clock.step("index")
-        draft = writer.begin({**parts, "records": content_digest(catalogue.table, events)})
-        generation.save(draft.folder, templates)
-        with open_chroma(recipe, draft) as chroma:
-            fill(chroma, generation, records, texts, told, progress)
-            clock.step("verify")
-            require_reachable(chroma, generation)
-
         clock.step("publish")
-        counts = {
-            "items": len(catalogue),
-            "users": len(generation.users.ids),
-            "events": len(events),
-        }
-        published = writer.publish(draft, counts, catalogue.table, events, progress=progress)
-        if recipe.store.url:
-            with open_chroma(recipe, published) as chroma:
-                chroma.keep(writer.prefixes)
+        counts = counted(generation, events)
+        published = writer.publish(draft, counts, made.truth, change=made.change, progress=progress)
+        clear_server(writer, {means.recipe.store.url})
+        complete_receipts(index, published.name)
     return BuildReport(
         index=str(index),
         generation=published.name,
         unchanged=False,
         **counts,
-        encoded=encoder.encoded,
-        from_cache=encoder.from_cache,
+        encoded=means.encoder.encoded,
+        from_cache=means.encoder.from_cache,
         seconds=clock.done(),
-        report=tables.report,
-        blend=tuned,
+        report=made.report,
+        blend=generation.tuned,
         left_out=dict(generation.signals.left_out),
-        notes=_passed_over(generation),
+        notes=(*made.notes, *_passed_over(generation)),
+        change=made.change,
     )
 
 
@@ -213,7 +174,8 @@ def tune(
         assert active is not None, "an index that opens has a generation"
         built = Generation.load(active)
         events = writer.ledger.events()
-        recipe = replace(built.recipe, blend=replace(built.recipe.blend, tune=True))
+        blend = dataclasses.replace(built.recipe.blend, tune=True)
+        recipe = dataclasses.replace(built.recipe, blend=blend)
         raw = np.asarray(built.raw)
         tuned = fit_blend(recipe, built.catalogue, raw, events, options=options, progress=progress)
         if tuned != built.tuned:
@@ -222,22 +184,116 @@ def tune(
         return tuned
 
 
-class _Clock:
-    """Seconds of each step, in order."""
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a generation is made of.
 
-    def __init__(self) -> None:
-        self._name, self._start = "prepare", time.perf_counter()
-        self._seconds: dict[str, float] = {}
+    digest : `Ledger.content` of a ledger that holds this.
+    change : the ledger's change number that it was read at.
+    truth : what becomes true with it; None where it was read from the truth.
+    report : of reading files.
+    notes : what was left out of them.
+    """
 
-    def step(self, name: str) -> None:
-        self.done()
-        self._name = name
+    catalogue: Catalogue
+    events: pa.Table
+    digest: str
+    change: int
+    truth: Truth | None = None
+    report: Report | None = None
+    notes: tuple[str, ...] = ()
 
-    def done(self) -> dict[str, float]:
-        now = time.perf_counter()
-        self._seconds[self._name] = now - self._start
-        self._start = now
-        return self._seconds
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of a build, and what came live over them."""
+
+    items: Inputs
+    interactions: Inputs | None
+    rejects: str | Path | None
+    replace: bool
+
+    def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
+        return Means.of(as_recipe(recipe or "default"))
+
+    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
+        return fingerprint_inputs(self.items, self.interactions, options=recipe.tables)
+
+    def read(
+        self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None
+    ) -> Made:
+        rejects = Path(self.rejects) if self.rejects else index / "rejects.csv"
+        tables = read_tables(
+            self.items, self.interactions, recipe.tables, rejects=rejects, progress=progress
+        )
+        _require_events(tables)
+        items, events, barred = writer.ledger.erasures.barred(tables.catalogue.table, tables.events)
+        change, notes = writer.ledger.change, barred.notes
+        if self.replace:
+            digest, truth = content_digest(items, events), Truth(items, events, change)
+            catalogue = Catalogue.from_table(items)
+            return Made(catalogue, events, digest, change, truth, tables.report, notes)
+        merged = writer.ledger.merged(items, events)
+        digest = content_digest(merged.items, merged.events)
+        truth = Truth(items, events, merged.change, digest)
+        catalogue = Catalogue.from_table(merged.items)
+        return Made(catalogue, merged.events, digest, merged.change, truth, tables.report, notes)
+
+
+def _source(
+    items: Inputs | None,
+    interactions: Inputs | None,
+    rejects: str | Path | None = None,
+    replace: bool = False,
+) -> _Files | _Records:
+    if items is not None:
+        return _Files(items, interactions, rejects, replace)
+    if interactions is not None or replace:
+        raise QueryError("interactions and replace go with items: give both, or neither")
+    return _Records()
+
+
+class _Records:
+    """The truth as it is, with everything that came live."""
+
+    def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
+        with Index.open(index) as opened:
+            return Means.kept(opened.generation) if recipe is None else Means.of(as_recipe(recipe))
+
+    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
+        """The files are the ones of the last build: nothing new is said about them."""
+        return active.parts.get("inputs", "") if active is not None else ""
+
+    def read(
+        self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None
+    ) -> Made:
+        return recorded(writer.ledger)
+
+
+def recorded(ledger: Ledger) -> Made:
+    """What the truth holds at one moment, whatever is appended meanwhile."""
+    with ledger.moment() as then:
+        catalogue = Catalogue.from_table(then.items())
+        return Made(catalogue, then.events(), then.content, then.change)
+
+
+def _lives(ledger: Ledger) -> bool:
+    """Whether anything that came live is in it."""
+    items = ledger.items_since(0)
+    return bool(len(items.items) or items.removed or ledger.users_since(0))
+
+
+def as_recipe(recipe: str | Path | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+
+
+def counted(generation: Generation, events: pa.Table) -> dict[str, int]:
+    """What the manifest says of how much there is."""
+    return {
+        "items": len(generation.catalogue),
+        "users": len(generation.users.ids),
+        "events": len(events),
+    }
 
 
 def _require_events(tables: Tables) -> None:
@@ -252,17 +308,40 @@ def _require_events(tables: Tables) -> None:
 
 
 def _is_current(
-    writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], recipe: Recipe
+    writer: IndexWriter, active: StoredGeneration, parts: dict[str, str], means: Means
 ) -> bool:
-    """Whether the active generation was made from these parts, and all of it is still there."""
-    if active.parts != {**parts, "records": writer.ledger.content} or damage(active):
+    """Whether the active generation was made from these parts, and all of it is still there.
+
+    Where libraries or the machine have changed since, the encoder is asked whether it still gives
+    the same vectors.
+    """
+    if not _is_made_of(writer, active, parts) or _drifted(active, means):
         return False
-    if not recipe.store.url:
+    if not means.recipe.store.url:
         return True
     items, users = active.counts["items"], active.counts["users"]
-    with open_chroma(recipe, active) as chroma:
+    with open_chroma(means.recipe, active) as chroma:
         counts = [chroma.count(name) for name in ("items", "texts", "users")]
     return counts == [items, items, users]
+
+
+def _is_made_of(writer: IndexWriter, active: StoredGeneration, parts: dict[str, str]) -> bool:
+    """Whether the active generation has these parts, nothing came live since, and it is whole."""
+    same = active.parts == {**parts, "records": writer.ledger.content}
+    return same and active.change == writer.ledger.change and not damage(active)
+
+
+def _drifted(active: StoredGeneration, means: Means) -> bool:
+    kept = Canaries.load(active.folder)
+    if kept is None or kept.environment == environment():
+        return False
+    try:
+        means.encoder.expect(kept)
+        means.encoder.encode_query("")
+    except IndexMismatch:
+        means.encoder.expect(None)
+        return True
+    return False
 
 
 def _answering_otherwise(
@@ -272,8 +351,7 @@ def _answering_otherwise(
 
     That is where other settings differ, a blend has to be fitted, or a file is damaged.
     """
-    same = {**parts, "recipe": active.parts.get("recipe"), "records": writer.ledger.content}
-    if active.parts != same or damage(active):
+    if not _is_made_of(writer, active, {**parts, "recipe": active.parts.get("recipe", "")}):
         return None
     built = Generation.load(active)
     tuned = taken_over(built.tuned, built.recipe, recipe)
@@ -283,38 +361,15 @@ def _answering_otherwise(
 def _republish(
     writer: IndexWriter, old: StoredGeneration, changed: Generation, parts: dict[str, str]
 ) -> StoredGeneration:
-    """The same parts as a new generation, with another recipe or blend.
-
-    Chroma's folder is copied; a server's collections are filled again.
-    """
-    recipe = changed.recipe
-    items, events = writer.ledger.items(), writer.ledger.events()
-    # Not the old digest: tables of equal content need not have equal bytes (what lies under nulls).
-    draft = writer.begin({**parts, "records": content_digest(items, events)})
-    names = TemplateOptions(history_items=recipe.templates.history_items)
-    # Only texts that are made anew need the model's tokens.
-    tokens = Encoder(recipe.encoder).tokens if recipe.store.url else None
-    templates = Templates.load(old.folder / "prompts", names, tokens=tokens)
-    changed.save(draft.folder, templates)
-    if recipe.store.url:
-        texts = templates.item_texts(changed.catalogue)
-        records = [changed.catalogue.item(row) for row in range(len(changed.catalogue))]
-        told = told_by(changed, events, templates, records)
-        with open_chroma(recipe, draft) as chroma:
-            fill(chroma, changed, records, texts, told, None)
-            require_reachable(chroma, changed)
-    else:
-        if (old.folder / "chroma").exists():
-            shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
-    published = writer.publish(draft, old.counts, items, events)
-    if recipe.store.url:
-        with open_chroma(recipe, published) as chroma:
-            chroma.keep(writer.prefixes)
+    """The same parts as a new generation, with another recipe or blend; the truth stays."""
+    draft = copy_draft(writer, old, changed, {**parts, "records": old.parts["records"]})
+    published = writer.publish(draft, old.counts, change=old.change)
+    clear_server(writer, {changed.recipe.store.url})
     return published
 
 
 def _done_already(
-    index: str | Path, active: StoredGeneration, clock: _Clock, *, unchanged: bool
+    index: str | Path, active: StoredGeneration, clock: Clock, *, unchanged: bool
 ) -> BuildReport:
     return BuildReport(
         index=str(index),
@@ -330,6 +385,7 @@ def _done_already(
         blend=TunedBlend.load(active.folder / "blend.json"),
         left_out=read_left_out(active.folder / "signals"),
         notes=_passed_over(Generation.load(active)),
+        change=active.change,
     )
 
 
@@ -339,84 +395,3 @@ def _passed_over(generation: Generation) -> tuple[str, ...]:
     policy = Policy.of(recipe.policy, catalogue)
     standing = Standing.of(recipe.rules, catalogue, generation.signals.popularity.cold)
     return (*generation.walls.notes, *policy.notes, *standing.notes)
-
-
-def told_by(
-    generation: Generation, events: pa.Table, templates: Templates, records: list[Item]
-) -> list[str]:
-    """The history of each user that has a profile, as a text; `records` are all items by row."""
-    events = generation.walls.visible(events)
-    histories = Histories.from_events(events, generation.catalogue, generation.histories)
-    place = {user_id: u for u, user_id in enumerate(histories.user_ids)}
-    texts = []
-    for user_id in generation.users.ids:
-        rows, weights, _ = histories.history(place[user_id])
-        texts.append(templates.history_text([records[row] for row in rows[weights > 0]]))
-    return texts
-
-
-def fill(
-    chroma: Collections,
-    generation: Generation,
-    records: list[Item],
-    texts: list[str],
-    told: list[str],
-    progress: Progress | None,
-    only: Sequence[CollectionName] = COLLECTIONS,
-) -> None:
-    """Items in the space, their texts as encoded, items in the graph, users' profiles."""
-    item_ids, users = generation.catalogue.ids, generation.users
-    metadata = [_item_metadata(item) for item in records]
-    held: dict[CollectionName, tuple[Any, ...]] = {
-        "items": (item_ids, generation.vectors, texts, metadata),
-        "texts": (item_ids, generation.raw, None, metadata),
-        "graph": (item_ids, generation.signals.graph, None, metadata),
-        "users": (users.ids, users.vectors, told, None),
-    }
-    for name in only:
-        if held[name][1] is not None:
-            chroma.write(name, *held[name], progress=progress)
-
-
-def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
-    """What people who open the collection can filter by; None is left out by the store."""
-    return {
-        "title": item.title,
-        "category": item.category_path or None,
-        "top_category": item.category[0] if item.category else None,
-        "brand": item.brand or None,
-        "price": item.price,
-        "available": item.available,
-        "added": item.added,
-    }
-
-
-def require_reachable(
-    chroma: Collections, generation: Generation, only: Sequence[CollectionName] = COLLECTIONS
-) -> None:
-    """Refuse a generation in which an item, or one of a sample of users, does not find itself.
-
-    Raises
-    ------
-    StoreError : how many do not, and the setting that helps.
-    """
-    n, ids = len(generation.catalogue), generation.catalogue.ids
-    sample = None if n <= CHECK_ALL_BELOW else CHECK_SAMPLE
-    users = generation.users
-    looked_at: dict[CollectionName, tuple[list[str], np.ndarray | None, int | None]] = {
-        "items": (ids, generation.vectors, sample),
-        "texts": (ids, generation.raw, sample),
-        "graph": (ids, generation.signals.graph, sample),
-        "users": (users.ids, users.vectors, CHECK_USERS),
-    }
-    for name in only:
-        named, vectors, size = looked_at[name]
-        if vectors is None:
-            continue
-        found = reachability(chroma.search(name, named), vectors, sample=size)
-        if found.unreachable or found.recall_at_10 < LEAST_RECALL:
-            raise StoreError(
-                f"the vector index was not published: of {found.checked:,} vectors checked "
-                f"{len(found.unreachable):,} do not find themselves in {name!r}, recall@10 is "
-                f"{found.recall_at_10:.3f}; raise ef_construction and max_neighbors under [store]"
-            )

@@ -25,7 +25,7 @@ from crossrec_llm.answering import (
 )
 from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
-from crossrec_llm.meaning import Encoder, Space, TemplateOptions, Templates
+from crossrec_llm.meaning import Canaries, Encoder, Space, TemplateOptions, Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress, Receipt
 from crossrec_llm.signals import FittedSignals, Text, TextOptions
@@ -282,6 +282,11 @@ class Generation:
                 "run `crossrec build` again, or set up what it was built with"
             )
 
+    @property
+    def canaries(self) -> Canaries | None:
+        """What the encoder made of the canary texts; None in memory, and in older generations."""
+        return Canaries.load(self.stored.folder) if self.stored else None
+
     def templates(self, encoder: Encoder) -> Templates:
         """The templates that the generation was built with."""
         if self.stored is None:
@@ -296,8 +301,9 @@ class Generation:
         Where Chroma has yet to be filled again after an erasure, the scan over all rows.
         """
         assert self.stored is not None, "a generation in memory has no Chroma"
-        if collection in self.scanned:
-            return ExactSearch(self.rows_of(collection))
+        vectors = self.rows_of(collection)
+        if collection in self.scanned and vectors is not None:
+            return ExactSearch(vectors)
         ids = self.users.ids if collection == "users" else self.catalogue.ids
         with self._opening:
             if self._chroma is None:
@@ -311,16 +317,14 @@ class Generation:
         said = self.stored.parts.get(SCANNED, "") if self.stored else ""
         return tuple(said.split(", ")) if said else ()
 
-    def rows_of(self, collection: CollectionName) -> np.ndarray:
-        """The vectors that a collection holds, in the order of its ids."""
-        held = {
+    def rows_of(self, collection: CollectionName) -> np.ndarray | None:
+        """The vectors that a collection holds, in the order of its ids; None = it is not there."""
+        return {
             "items": self.vectors,
             "texts": self.raw,
             "graph": self.signals.graph,
             "users": self.users.vectors,
         }[collection]
-        assert held is not None, "a graph that could not be fitted is in no collection"
-        return held
 
     def close(self) -> None:
         """Let go of Chroma; a later search opens it again."""

@@ -314,6 +314,7 @@ class Recommender:
             if self._encoder is None:
                 encoder = Encoder(self.recipe.encoder)
                 self.generation.require(encoder=encoder.name)
+                encoder.expect(self.generation.canaries)
                 self._encoder = encoder
             return self._encoder
 

@@ -231,7 +231,7 @@ def test_an_unreachable_item_stops_the_build_and_keeps_the_old(shop_files, tmp_p
     index = tmp_path / "index"
     first = build(shop_files / "items.csv", index=index)
     monkeypatch.setattr(
-        "crossrec_llm.builder.reachability", lambda *_, **__: Reachability(90, (3,), 1.0)
+        "crossrec_llm.drafting.reachability", lambda *_, **__: Reachability(90, (3,), 1.0)
     )
     with pytest.raises(StoreError, match="1 do not find themselves"):
         build(shop_files / "items.csv", shop_files / "interactions.csv", index)

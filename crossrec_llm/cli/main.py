@@ -8,6 +8,8 @@ import typer
 
 from crossrec_llm import __version__
 from crossrec_llm.cli import (
+    add_events,
+    add_items,
     assess,
     audience,
     bridges,
@@ -19,6 +21,7 @@ from crossrec_llm.cli import (
     info,
     like,
     profile,
+    remove_items,
     replay,
     similar,
     tune,
@@ -27,6 +30,8 @@ from crossrec_llm.cli import (
 from crossrec_llm.cli.options import app
 
 __all__ = [
+    "add_events",
+    "add_items",
     "assess",
     "audience",
     "bridges",
@@ -38,6 +43,7 @@ __all__ = [
     "info",
     "like",
     "profile",
+    "remove_items",
     "replay",
     "run",
     "similar",

@@ -13,7 +13,9 @@ from crossrec_llm.records import CATEGORY_SEPARATOR, Audience, Recommendations
 
 if TYPE_CHECKING:
     from crossrec_llm.answering import Bridges, BridgesOptions, Tuned, TunedBlend
+    from crossrec_llm.cli.options import Output
     from crossrec_llm.comparing import Comparison, Place, Replay
+    from crossrec_llm.live import LiveReport
     from crossrec_llm.profiles import Profile
 
 PLAIN_WIDTH = 120
@@ -292,6 +294,26 @@ def bridges(
             f"calibration error {found['ece']:.3f}"
         )
     notes([None if options.gate else "[bridges] gate is off: nothing is held back"], quiet)
+
+
+def live(done: LiveReport, what: str, output: Output) -> None:
+    """What a live change did, the rows it did not use, and what is due."""
+    if output.json:
+        return print_json(done.to_dict())
+    if output.quiet:
+        return None
+    counts = ("added", "changed", "removed", "unchanged", "repeated")
+    told = [f"{n:,} {name}" for name in counts if (n := getattr(done, name))]
+    say(f"{done.index}: {what}: {', '.join(told) or 'nothing to do'}")
+    for source in done.report.sources if done.report else ():
+        for reject in source.examples:
+            print(
+                f"rejected: {plain(source.source)}:{reject.line}: {reject.reason}", file=sys.stderr
+            )
+    if done.rejected:
+        print(f"{done.rejected:,} rows in all were rejected", file=sys.stderr)
+    notes([*done.notes, done.advice], output.quiet)
+    return None
 
 
 def left_out(signals: Mapping[str, str]) -> list[str]:

@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm.builder import fill, require_reachable, told_by
+from crossrec_llm.builder import build, counted
+from crossrec_llm.drafting import clear_server, fill, require_reachable
 from crossrec_llm.erasing.places import clear_texts, places
 from crossrec_llm.erasing.proving import traces_of
 from crossrec_llm.erasing.scanning import Found, Scanner
 from crossrec_llm.erasing.scrubbing import Scrubbed, fitted_at_once, scrub
 from crossrec_llm.errors import QueryError, StoreError, UnknownItem, UnknownUser
 from crossrec_llm.generation import COLLECTIONS, SCANNED, CollectionName, Generation, open_chroma
-from crossrec_llm.meaning import Encoder, TemplateOptions, Templates, VectorCache
+from crossrec_llm.meaning import Canaries, Encoder, TemplateOptions, Templates, VectorCache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import (
@@ -35,6 +36,7 @@ from crossrec_llm.store import (
     Removed,
     StoredGeneration,
     next_number,
+    read_receipts,
 )
 from crossrec_llm.store.index import SEAL
 from crossrec_llm.tables import near_matches
@@ -59,6 +61,7 @@ def forget_user(
     user_ids: str | Sequence[str],
     *,
     refill: bool = True,
+    refit: bool = False,
     prove: bool = False,
     progress: Progress | None = None,
 ) -> ErasureReceipt:
@@ -71,6 +74,8 @@ def forget_user(
     Parameters
     ----------
     refill : fill Chroma again at once; else the next build does, and searches scan until then.
+    refit : build a generation from the records at once, so that nothing is left that was fitted
+        before; else the next build does.
     prove : look through every byte of the index for ids, texts and vectors that only they had;
         the receipt's `scan` says what was found, which should be nothing.
 
@@ -79,7 +84,7 @@ def forget_user(
     UnknownUser : nothing of an id is there; nothing was erased.
     IndexMissing, IndexLocked, StoreUnavailable : the index cannot be written now.
     """
-    return _erase(index, "user", user_ids, refill, prove, progress)
+    return _erase(index, "user", user_ids, refill, refit, prove, progress)
 
 
 def erase_items(
@@ -87,6 +92,7 @@ def erase_items(
     item_ids: str | Sequence[str],
     *,
     refill: bool = True,
+    refit: bool = False,
     prove: bool = False,
     progress: Progress | None = None,
 ) -> ErasureReceipt:
@@ -98,7 +104,7 @@ def erase_items(
     ------
     UnknownItem : an id is not there; nothing was erased. Others as for `forget_user`.
     """
-    return _erase(index, "item", item_ids, refill, prove, progress)
+    return _erase(index, "item", item_ids, refill, refit, prove, progress)
 
 
 def _erase(
@@ -106,6 +112,7 @@ def _erase(
     kind: Kind,
     ids: str | Sequence[str],
     refill: bool,
+    refit: bool,
     prove: bool,
     progress: Progress | None,
 ) -> ErasureReceipt:
@@ -115,7 +122,7 @@ def _erase(
     Index.open(path).close()
     with IndexWriter.open(path) as writer:
         assert writer.active is not None, "an index that opens has a generation"
-        erasures, old = Erasures(writer.ledger), Generation.load(writer.active)
+        erasures, old = writer.ledger.erasures, Generation.load(writer.active)
         _require_known(writer, erasures, kind, ids)
         kept = writer.manifest.generations if writer.manifest else {}
         resumed, moment = erasures.pending, time.time()
@@ -124,11 +131,12 @@ def _erase(
 
         cleared = clear_texts(path, ids)
         removed = erasures.erase(kind, ids, moment)
-        events = writer.ledger.events()
+        events = erasures.events(writer.active.change)
         new = scrub(old, set(erasures.ids("item")), events, lost, progress=progress)
         counts = _counts(removed, old, new)
         published = _publish(writer, old, new, events, progress)
         writer.collect(keep=1)
+        clear_server(writer, {old.recipe.store.url})
         if resumed or kind == "item":
             with VectorCache.open(writer.cache_path, old.raw.shape[1]) as cache:
                 counts["encoded texts"] = cache.keep(new.generation.raw)
@@ -151,11 +159,20 @@ def _erase(
             resumed=resumed,
         )
         receipt.save(path)
-        if refill and receipt.to_fill and _refill(writer, published, progress):
+        if refill and not refit and receipt.to_fill and _refill(writer, published, progress):
             receipt = replace(receipt, to_fill=())
-        seconds = {**receipt.seconds, "done": time.perf_counter() - started}
-        receipt = replace(receipt, seconds=seconds)
-        receipt.save(path)
+        receipt = _done(path, receipt, started)
+    if refit:
+        build(index=path, progress=progress)
+        (receipt,) = (one for one in read_receipts(path) if one.number == receipt.number)
+        receipt = _done(path, receipt, started)
+    return receipt
+
+
+def _done(path: Path, receipt: ErasureReceipt, started: float) -> ErasureReceipt:
+    seconds = {**receipt.seconds, "done": time.perf_counter() - started}
+    receipt = replace(receipt, seconds=seconds)
+    receipt.save(path)
     return receipt
 
 
@@ -216,20 +233,13 @@ def _publish(
         parts["recipe"] = recipe.fingerprint
     draft = writer.begin({name: part for name, part in parts.items() if part})
     generation.save(draft.folder, _templates(old, encoded=False))
+    if canaries := Canaries.load(active.folder):
+        canaries.save(draft.folder)
     for name in linked:
         _link(folder / name, draft.folder / "chroma" / name)
     if recipe.store.url:
         _fill(draft, generation, _templates(old), events, COLLECTIONS, progress)
-    counts = {
-        "items": len(generation.catalogue),
-        "users": len(generation.users.ids),
-        "events": len(events),
-    }
-    published = writer.publish(draft, counts, change=active.change, progress=progress)
-    if recipe.store.url:
-        with open_chroma(recipe, published) as chroma:
-            chroma.keep([published.prefix])
-    return published
+    return writer.publish(draft, counted(generation, events), change=active.change)
 
 
 def _refill(
@@ -242,10 +252,11 @@ def _refill(
     generation = Generation.load(scrubbed)
     only = [name for name in COLLECTIONS if name in generation.scanned]
     parts = {name: part for name, part in scrubbed.parts.items() if name != SCANNED}
+    events = writer.ledger.erasures.events(scrubbed.change)
     draft = writer.begin(parts)
     _link(scrubbed.folder, draft.folder)
     try:
-        _fill(draft, generation, _templates(generation), writer.ledger.events(), only, progress)
+        _fill(draft, generation, _templates(generation), events, only, progress)
     except StoreError as error:
         _log.warning("Chroma was not filled again: %s", error)
         return None
@@ -262,13 +273,9 @@ def _fill(
     only: Sequence[CollectionName],
     progress: Progress | None,
 ) -> None:
-    catalogue = generation.catalogue
-    records = [catalogue.item(row) for row in range(len(catalogue))]
-    texts = templates.item_texts(catalogue) if "items" in only else []
-    told = told_by(generation, events, templates, records) if "users" in only else []
     with open_chroma(generation.recipe, draft) as chroma:
-        fill(chroma, generation, records, texts, told, progress, only)
-        require_reachable(chroma, generation, only)
+        fill(chroma, generation, events, templates, progress, only=only)
+        require_reachable(chroma, generation, only=only)
 
 
 def _templates(generation: Generation, *, encoded: bool = True) -> Templates:

@@ -1,11 +1,13 @@
 """Text -> vectors: templates, the encoder and its cache, the space."""
 
 from crossrec_llm.meaning.cache import VectorCache
+from crossrec_llm.meaning.canaries import Canaries, environment
 from crossrec_llm.meaning.encoder import Encoder, EncoderOptions
 from crossrec_llm.meaning.space import Space, SpaceOptions
 from crossrec_llm.meaning.templates import TemplateOptions, Templates
 
 __all__ = [
+    "Canaries",
     "Encoder",
     "EncoderOptions",
     "Space",
@@ -13,4 +15,5 @@ __all__ = [
     "TemplateOptions",
     "Templates",
     "VectorCache",
+    "environment",
 ]

@@ -86,6 +86,15 @@ class VectorCache:
 
         return self._retrying(write)
 
+    def clear(self) -> None:
+        """Forget everything: what made it is not what makes vectors now."""
+
+        def empty(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.execute("DELETE FROM vectors")
+
+        self._retrying(empty)
+
     def __len__(self) -> int:
         return self._retrying(
             lambda connection: int(connection.execute("SELECT count(*) FROM vectors").fetchone()[0])

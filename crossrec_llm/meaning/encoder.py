@@ -15,6 +15,7 @@ import numpy as np
 from annotated_types import Ge
 
 from crossrec_llm.errors import ModelError
+from crossrec_llm.meaning.canaries import TEXTS, Canaries, environment
 from crossrec_llm.meaning.model import DEFAULT_MODEL, ModelFiles
 from crossrec_llm.meaning.tokens import Tokens
 from crossrec_llm.records import STRICT, Progress
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from crossrec_llm.meaning.cache import VectorCache
 
 logger = logging.getLogger(__name__)
+
+_SEEN: set[tuple[str, str, str]] = set()  # encoder, device and canaries that were the same
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Encoder:
         self.encoded = self.from_cache = 0
         self._loading = Lock()
         self._loaded: SentenceTransformer | None = None
+        self._expected: Canaries | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -169,17 +173,63 @@ class Encoder:
         vector: np.ndarray = self._encode([text], self._query_prompt, "query")[0]
         return vector
 
+    def canaries(self, cache: VectorCache) -> Canaries:
+        """The canary texts as what is in a cache was encoded.
+
+        Where the cache has them, this encoder is held to them from now on (`expect`); else they
+        are encoded, and kept there.
+        """
+        keys = [self._key(text) for text in TEXTS]
+        vectors, there = cache.get_many(keys)
+        kept = Canaries(vectors, environment())
+        if there.all():
+            self.expect(kept)
+            return kept
+        vectors = self._encode(list(TEXTS), self._document_prompt, "document")
+        cache.put_many(keys, vectors)
+        return Canaries(vectors, environment())
+
+    def expect(self, canaries: Canaries | None) -> None:
+        """Refuse to encode anything unless the canary texts get these vectors.
+
+        Looked at when the model is loaded, once per process for the same vectors; None = whatever
+        they are.
+
+        Raises
+        ------
+        IndexMismatch : the model is loaded already and gives others. Later, whatever encodes.
+        """
+        with self._loading:
+            self._expected = canaries
+            if self._loaded is not None:
+                self._refuse_drift(self._loaded)
+
+    def _refuse_drift(self, model: SentenceTransformer) -> None:
+        if self._expected is None:
+            return
+        digest = hashlib.sha256(self._expected.vectors.tobytes()).hexdigest()
+        if (self.fingerprint, self._options.device, digest) in _SEEN:
+            return
+        vectors = self._rows(model, list(TEXTS), self._document_prompt, "document")
+        self._expected.require(vectors, self.name)
+        _SEEN.add((self.fingerprint, self._options.device, digest))
+
     def _key(self, text: str) -> bytes:
         content = f"{self.fingerprint}\0{self._document_prompt}{text}"
         return hashlib.sha256(content.encode()).digest()
 
     def _encode(self, texts: list[str], prompt: str, task: str) -> np.ndarray:
+        return self._rows(self._model, texts, prompt, task)
+
+    def _rows(
+        self, model: SentenceTransformer, texts: list[str], prompt: str, task: str
+    ) -> np.ndarray:
         """One batch, (n, dim) float32 unit rows.
 
         A text that the model maps to zero (none of its words are known) gets one constant
         direction, so that no row is zero.
         """
-        raw = self._model.encode(
+        raw = model.encode(
             texts,
             prompt=prompt,
             task=task,
@@ -199,7 +249,9 @@ class Encoder:
     def _model(self) -> SentenceTransformer:
         with self._loading:
             if self._loaded is None:
-                self._loaded = self._load()
+                model = self._load()
+                self._refuse_drift(model)
+                self._loaded = model
             return self._loaded
 
     def _load(self) -> SentenceTransformer:

@@ -334,7 +334,7 @@ class ChromaSearch:
 
 
 def seal(folder: Path) -> None:
-    """Blank what Chroma left over in a closed folder, and keep it from writing when it only opens it.
+    """Blank the room that is spare in a closed folder, and keep Chroma from writing by opening it.
 
     It notes each opening as a row of a table, which is why no checksum of its database would hold.
     A trigger of SQLite leaves that row out; everything else goes on as before, writing too.

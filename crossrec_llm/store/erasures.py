@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec_llm.errors import IndexLocked
-from crossrec_llm.store.ledger import Ledger, content_digest
-from crossrec_llm.store.ledger import _translated as translated
+from crossrec_llm.store.database import Database, Execute
+from crossrec_llm.store.rows import events_table
 
 Kind = Literal["user", "item"]
 
@@ -77,8 +76,8 @@ class Erasures:
     Whoever has this file and guesses an id can check the guess; nobody can read the ids off it.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def hash(self, kind: Kind, id: str) -> str:
         """32 hex digits, other ones in every index."""
@@ -88,24 +87,24 @@ class Erasures:
         """When each erased id, by its hash, was erased: epoch seconds (UTC)."""
         if not self._exists:
             return {}
-        return dict(self._ledger._all("SELECT hash, at FROM erased WHERE kind = ?", kind))
+        return dict(self._database.all("SELECT hash, at FROM erased WHERE kind = ?", kind))
 
     @property
     def pending(self) -> bool:
         """Whether an erasure took something out of the records and was not finished elsewhere."""
-        return bool(self._ledger._one("SELECT value FROM about WHERE name = ?", _PENDING))
+        return bool(self._database.one("SELECT value FROM about WHERE name = ?", _PENDING))
 
     def has(self, kind: Kind, id: str) -> bool:
         """Whether the records hold something of an id."""
-        if kind == "item":
-            found = self._ledger._one("SELECT count(*) FROM items WHERE item_id = ?", id)
-        else:
-            found = self._ledger.has_user(id) or self._ledger.corrections_of(id)
+        found = self._database.one(f"SELECT count(*) FROM {kind}s WHERE {kind}_id = ?", id)
+        if kind == "user":
+            told = "SELECT count(*) FROM corrections WHERE user_id = ?"
+            found = found or self._database.one(told, id)
         return bool(found)
 
     def ids(self, kind: Kind) -> list[str]:
         """All that the records hold, removed items too."""
-        rows = self._ledger._all(f"SELECT {kind}_id FROM {kind}s ORDER BY key")
+        rows = self._database.all(f"SELECT {kind}_id FROM {kind}s ORDER BY key")
         return [id for (id,) in rows]
 
     def erase(self, kind: Kind, ids: Sequence[str], moment: float) -> Removed:
@@ -122,7 +121,7 @@ class Erasures:
         ------
         IndexLocked, StoreUnavailable : it cannot be written; nothing was erased.
         """
-        with translated(self._ledger.path), self._ledger._transaction() as execute:
+        with self._database.transaction() as execute:
             execute(_TABLE)
             if self._salt == "":
                 execute("INSERT INTO about VALUES (?, ?)", (_SALT, secrets.token_hex(16)))
@@ -131,9 +130,21 @@ class Erasures:
                 row = (kind, self.hash(kind, id), moment)
                 execute("INSERT OR REPLACE INTO erased VALUES (?, ?, ?)", row)
             execute("INSERT OR REPLACE INTO about VALUES (?, '1')", (_PENDING,))
-            digest = content_digest(self._ledger.items(), self._ledger.events())
-            execute("INSERT OR REPLACE INTO about VALUES ('content', ?)", (digest,))
+            # Not a digest of tables: the next build from files is to write them.
+            about = ("content", f"erased {secrets.token_hex(16)}")
+            execute("INSERT OR REPLACE INTO about VALUES (?, ?)", about)
         return removed
+
+    def events(self, upto: int) -> pa.Table:
+        """What came up to a change (EVENTS_SCHEMA), as `Ledger.events`."""
+        return events_table(
+            self._database.all(
+                "SELECT users.user_id, items.item_id, timestamp, event, value FROM events "
+                "JOIN users ON users.key = user JOIN items ON items.key = item "
+                "WHERE NOT items.removed AND events.change <= ? ORDER BY user, seq",
+                upto,
+            )
+        )
 
     def scour(self) -> None:
         """Write the file anew and empty its log, so that no page holds what was deleted.
@@ -142,21 +153,19 @@ class Erasures:
         ------
         IndexLocked : somebody has been reading the records as they were for more than 10 s.
         """
-        execute = self._ledger._connection.execute
-        with translated(self._ledger.path):
-            execute("VACUUM")
-            until = time.monotonic() + _WAIT
-            while execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                if time.monotonic() > until:
-                    raise IndexLocked(
-                        f"{self._ledger.path}: another process has been reading the records as "
-                        "they were before the erasure; run the same command again to finish it"
-                    )
-                time.sleep(0.05)
+        self._database.execute("VACUUM")
+        until = time.monotonic() + _WAIT
+        while self._database.one("PRAGMA wal_checkpoint(TRUNCATE)"):
+            if time.monotonic() > until:
+                raise IndexLocked(
+                    f"{self._database.path}: another process has been reading the records as "
+                    "they were before the erasure; run the same command again to finish it"
+                )
+            time.sleep(0.05)
 
     def done(self) -> None:
         """Nothing that is kept was made from what was erased."""
-        with translated(self._ledger.path), self._ledger._transaction() as execute:
+        with self._database.transaction() as execute:
             execute("DELETE FROM about WHERE name = ?", (_PENDING,))
 
     def take_back(self, item_ids: Iterable[str]) -> int:
@@ -165,8 +174,15 @@ class Erasures:
             return 0
         hashes = [(self.hash("item", id),) for id in item_ids]
         statement = "DELETE FROM erased WHERE kind = 'item' AND hash = ?"
-        with translated(self._ledger.path), self._ledger._transaction() as execute:
+        with self._database.transaction() as execute:
             return sum(execute(statement, one).rowcount for one in hashes)
+
+    def of_old_lives(self, events: pa.Table) -> np.ndarray:
+        """(n_events,) bool: of an erased person, and not dated after the erasure."""
+        erased = self._moments_of("user", events["user_id"], self.moments("user"))
+        times = np.asarray(events["timestamp"].to_numpy(), np.float64)
+        found: np.ndarray = np.isfinite(erased) & ~(times > erased)
+        return found
 
     def barred(self, items: pa.Table, events: pa.Table) -> tuple[pa.Table, pa.Table, Barred]:
         """Both tables without what was erased.
@@ -174,14 +190,12 @@ class Erasures:
         Of a person, that is what is older than the erasure or has no time: what is newer is a new
         life of that id. Of an item, it is everything.
         """
-        users, gone = self.moments("user"), self.moments("item")
-        if not users and not gone:
+        if not self._exists:
             return items, events, Barred()
+        gone = self.moments("item")
         item_rows = np.isfinite(self._moments_of("item", items["item_id"], gone))
         about_gone = np.isfinite(self._moments_of("item", events["item_id"], gone))
-        erased = self._moments_of("user", events["user_id"], users)
-        times = np.asarray(events["timestamp"].to_numpy(), np.float64)
-        of_gone = np.isfinite(erased) & ~(times > erased) & ~about_gone
+        of_gone = self.of_old_lives(events) & ~about_gone
         found = Barred(int(of_gone.sum()), int(item_rows.sum()), int(about_gone.sum()))
         return (
             items.filter(pa.array(~item_rows)),
@@ -205,14 +219,11 @@ class Erasures:
 
     @property
     def _salt(self) -> str:
-        return str(self._ledger._one("SELECT value FROM about WHERE name = ?", _SALT) or "")
+        return str(self._database.one("SELECT value FROM about WHERE name = ?", _SALT) or "")
 
     @property
     def _exists(self) -> bool:
-        return bool(self._ledger._one("SELECT count(*) FROM sqlite_master WHERE name = 'erased'"))
-
-
-Execute = Callable[..., sqlite3.Cursor]
+        return bool(self._database.one("SELECT count(*) FROM sqlite_master WHERE name = 'erased'"))
 
 
 def _erase_users(execute: Execute, ids: Sequence[str]) -> Removed:
@@ -222,15 +233,17 @@ def _erase_users(execute: Execute, ids: Sequence[str]) -> Removed:
         if key is not None:
             events += execute("DELETE FROM events WHERE user = ?", (key,)).rowcount
             users += execute("DELETE FROM users WHERE key = ?", (key,)).rowcount
+        execute("DELETE FROM event_ids WHERE user_id = ?1 OR instr(event_id, ?1)", (id,))
     return Removed(users=users, events=events, corrections=corrections)
 
 
 def _erase_items(execute: Execute, ids: Sequence[str]) -> Removed:
     items = events = struck = 0
-    for _, key in _keys(execute, "item", ids):
+    for id, key in _keys(execute, "item", ids):
         if key is not None:
             events += execute("DELETE FROM events WHERE item = ?", (key,)).rowcount
             items += execute("DELETE FROM items WHERE key = ?", (key,)).rowcount
+        execute("DELETE FROM event_ids WHERE instr(event_id, ?)", (id,))
     gone = set(ids)
     made = execute("SELECT number, items FROM corrections WHERE sentence = ''").fetchall()
     for number, listed in made:

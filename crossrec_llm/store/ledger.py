@@ -2,108 +2,80 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from crossrec_llm.errors import (
-    DataError,
-    IndexDamaged,
-    IndexLocked,
-    IndexMismatch,
-    IndexMissing,
-    StoreUnavailable,
-    UnknownUser,
-)
+from crossrec_llm.errors import UnknownUser
 from crossrec_llm.profiles import Correction
 from crossrec_llm.records import Progress
-from crossrec_llm.store.files import disk_errors, disk_full
-from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA, near_matches
-from crossrec_llm.tables.fingerprint import feed
+from crossrec_llm.store import basis, changes
+from crossrec_llm.store.changes import Appended, LiveItems, Put
+from crossrec_llm.store.database import Database
+from crossrec_llm.store.erasures import Erasures
+from crossrec_llm.store.merging import merge
+from crossrec_llm.store.rows import ITEM_COLUMNS, content_digest, events_table, items_table
+from crossrec_llm.tables import near_matches
 
-_LAYOUT = 2  # in the file as user_version
-
-# Events lie by user: one person's history is a few neighbouring pages. Keys are given in the order
-# of the tables that came in, so that reading everything back needs no sort.
-_SCHEMA = """
-CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE items (
-    key INTEGER PRIMARY KEY, item_id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
-    description TEXT NOT NULL, category TEXT NOT NULL, brand TEXT NOT NULL, price REAL,
-    image_url TEXT NOT NULL, available INTEGER NOT NULL, added REAL, metadata TEXT NOT NULL);
-CREATE TABLE users (key INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE);
-CREATE TABLE events (
-    user INTEGER NOT NULL, seq INTEGER NOT NULL, item INTEGER NOT NULL, timestamp REAL,
-    event TEXT NOT NULL, value REAL, PRIMARY KEY (user, seq)) WITHOUT ROWID;
-"""
-# Since layout 2; a reader finds none of it in an older file. By the user's id: keys change with
-# every log that comes in.
-_CORRECTIONS = """
-CREATE TABLE IF NOT EXISTS corrections (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT NOT NULL, sentence TEXT NOT NULL,
-    items TEXT NOT NULL, made REAL NOT NULL);
-CREATE INDEX IF NOT EXISTS corrections_by_user ON corrections (user_id);
-"""
-_ITEM_COLUMNS = (
-    "item_id, title, description, category, brand, price, image_url, available, added, metadata"
-)
 _EVENTS = """
-SELECT users.user_id, items.item_id, timestamp, event, value FROM events
+SELECT users.user_id, items.item_id, timestamp, event, value{more} FROM events
 JOIN users ON users.key = user JOIN items ON items.key = item
 """
-_CHUNK = 50_000
+_REMOVED = "SELECT {what} FROM items WHERE change > 0 AND removed"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a build from files is made of.
+
+    items, events : ITEMS_SCHEMA and EVENTS_SCHEMA, files and live changes together.
+    change : the number of the last change that is in them.
+    """
+
+    items: pa.Table
+    events: pa.Table
+    change: int
 
 
 class Ledger:
     """The items and events of one index, and what people said of their profiles.
 
-    Reading never waits for a writer, and sees what was acknowledged before the read began.
+    Reading never waits for a writer, and sees what was acknowledged before the read began. Items
+    and events are as of now: without removed items, and without what is about them. Every live
+    change raises `change` by 1, and the rows that came with it have its number; rows from files
+    have 0. A file of an older layout can be read, nothing in it is live.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection, self.path = connection, path
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     @classmethod
     def open(cls, path: Path, *, write: bool) -> Self:
-        """Open the file; a writer makes it if it is not there.
+        """Open the file; a writer makes it if it is not there, and brings it to this layout.
 
         Raises
         ------
         IndexMissing : there is nothing to read.
         IndexMismatch : a newer version of the software made it.
         IndexDamaged : it is no ledger, or not a whole one.
+        IndexLocked : it has to be brought up to date, and somebody is writing.
         StoreUnavailable : it cannot be written here.
         """
-        if not write and not path.exists():
-            raise IndexMissing(f"{path}: there is no index here; `crossrec build` makes one")
-        with _translated(path):
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?{_access(path, write)}",
-                uri=True,
-                timeout=5,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                _prepare(connection, path, write)
-            except BaseException:
-                connection.close()
-                raise
-        return cls(connection, path)
+        return cls(Database.open(path, write=write))
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -111,86 +83,75 @@ class Ledger:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextmanager
+    def moment(self) -> Iterator[Self]:
+        """A ledger to read of which everything is of one moment, whatever is written meanwhile."""
+        with type(self).open(self.path, write=False) as then:
+            then._database.begin_reading()
+            yield then
+
+    # ------------------------------------------------------------------ what it is
+
     @property
     def id(self) -> str:
         """12 hex digits, drawn once when the file was made: tells indexes on one server apart."""
-        return str(self._one("SELECT value FROM about WHERE name = 'id'"))
+        return str(self._database.one("SELECT value FROM about WHERE name = 'id'"))
+
+    @property
+    def change(self) -> int:
+        """The number of the last live change; 0 before the first."""
+        return changes.last_change(self._database)
 
     @property
     def content(self) -> str:
-        """The `content_digest` of what is in it; "" when it is empty."""
-        return str(self._one("SELECT value FROM about WHERE name = 'content'") or "")
+        """What is in it, for comparing: "" when it is empty.
+
+        It is the `content_digest` of what a build wrote; with live changes since, that and the
+        number of the last of them.
+        """
+        return basis.content(self._database)
 
     @property
     def item_count(self) -> int:
-        return int(self._one("SELECT count(*) FROM items"))
+        return self._count("items", "key")
 
     @property
     def user_count(self) -> int:
-        return int(self._one("SELECT count(*) FROM users"))
+        return int(self._database.one("SELECT count(*) FROM users"))
 
     @property
     def event_count(self) -> int:
-        return int(self._one("SELECT count(*) FROM events"))
+        return self._count("events", "item")
 
-    def replace(
-        self, items: pa.Table, events: pa.Table, *, progress: Progress | None = None
-    ) -> bool:
-        """Make these tables the truth, in one transaction. Corrections stay.
+    def _count(self, table: str, column: str) -> int:
+        number = int(self._database.one(f"SELECT count(*) FROM {table}"))
+        if self._database.layout < 3:
+            return number
+        removed = _REMOVED.format(what="key")
+        return number - int(
+            self._database.one(f"SELECT count(*) FROM {table} WHERE {column} IN ({removed})")
+        )
 
-        Parameters
-        ----------
-        items : ITEMS_SCHEMA, each id once.
-        events : EVENTS_SCHEMA, about these items; kept in order within each user.
+    @property
+    def erasures(self) -> Erasures:
+        """What was taken out for good, and the taking out."""
+        return Erasures(self._database)
 
-        Returns
-        -------
-        Whether anything was written; False when these very tables are there already.
+    # ------------------------------------------------------------------ reading
 
-        Raises
-        ------
-        DataError : an item twice, or an event about an item that is not there.
-        StoreUnavailable : no room, or not to be written; the old truth stays whole.
-        """
-        digest = content_digest(items, events)
-        if self.content == digest:
-            return False
-        users, user_keys, item_keys = _keys(items, events)
-        total = len(items) + len(users) + len(events)
-        with _translated(self.path), self._transaction() as execute:
-            for table in ("events", "users", "items"):
-                execute(f"DELETE FROM {table}")
-            execute("DROP INDEX IF EXISTS events_by_item")
-            done = 0
-            for name, width, rows in (
-                ("items", 11, _item_rows(items)),
-                ("users", 2, _chunks([list(range(len(users))), users])),
-                ("events", 6, _event_rows(events, user_keys, item_keys)),
-            ):
-                statement = f"INSERT INTO {name} VALUES ({', '.join('?' * width)})"
-                for chunk in rows:
-                    self._connection.executemany(statement, chunk)
-                    done += len(chunk)
-                    if progress:
-                        progress("record", done, total)
-            execute("CREATE INDEX events_by_item ON events (item, user)")
-            execute("INSERT OR REPLACE INTO about VALUES ('content', ?)", (digest,))
-        return True
+    @property
+    def _there(self) -> str:
+        return "NOT items.removed" if self._database.layout >= 3 else "true"
 
     def items(self) -> pa.Table:
         """All items (ITEMS_SCHEMA) in the order they came in."""
-        rows = self._all(f"SELECT {_ITEM_COLUMNS} FROM items ORDER BY key")
-        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
-        columns = columns or [[] for _ in ITEMS_SCHEMA]
-        columns[3] = list(map(json.loads, columns[3]))
-        columns[7] = list(map(bool, columns[7]))
-        return _table(columns, ITEMS_SCHEMA)
+        statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {self._there} ORDER BY key"
+        return items_table(self._database.all(statement))
 
     def events(self) -> pa.Table:
         """All events (EVENTS_SCHEMA), user by user, each in the order they came in."""
-        rows = self._all(f"{_EVENTS} ORDER BY user, seq")
-        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
-        return _table(columns or [[] for _ in EVENTS_SCHEMA], EVENTS_SCHEMA)
+        statement = f"{_EVENTS.format(more='')} WHERE {self._there} ORDER BY user, seq"
+        return events_table(self._database.all(statement))
 
     def events_of(self, user_id: str) -> pa.Table:
         """One user's events (EVENTS_SCHEMA) in the order they came in.
@@ -199,30 +160,189 @@ class Ledger:
         ------
         UnknownUser : names users whose ids look like it.
         """
-        rows = self._all(f"{_EVENTS} WHERE users.user_id = ? ORDER BY seq", user_id)
-        if not rows and not self.has_user(user_id):
-            users = self._all("SELECT user_id FROM users")
+        statement = (
+            f"{_EVENTS.format(more='')} WHERE users.user_id = ? AND {self._there} ORDER BY seq"
+        )
+        found = self._database.all(statement, user_id)
+        if not found and not self.has_user(user_id):
+            users = self._database.all("SELECT user_id FROM users")
             raise UnknownUser(user_id, near_matches(user_id, [id for (id,) in users]))
-        columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
-        return _table(columns or [[] for _ in EVENTS_SCHEMA], EVENTS_SCHEMA)
+        return events_table(found)
 
     def has_user(self, user_id: str) -> bool:
-        return bool(self._one("SELECT count(*) FROM users WHERE user_id = ?", user_id))
+        return bool(self._database.one("SELECT count(*) FROM users WHERE user_id = ?", user_id))
 
     def users_of(self, item_id: str) -> list[str]:
         """The users with an event about an item, each once, in the order of the users."""
-        rows = self._all(
+        found = self._database.all(
             "SELECT DISTINCT users.user_id FROM items JOIN events ON item = items.key "
-            "JOIN users ON users.key = user WHERE item_id = ? ORDER BY user",
+            f"JOIN users ON users.key = user WHERE item_id = ? AND {self._there} ORDER BY user",
             item_id,
         )
-        return [user_id for (user_id,) in rows]
+        return [user_id for (user_id,) in found]
+
+    def rows(self, item_ids: pa.ChunkedArray) -> np.ndarray:
+        """(n,) int64 a number of each item, -1 for ids that are not there (any more)."""
+        return changes.item_keys(self._database, item_ids)
+
+    @property
+    def example(self) -> str:
+        """The id of an item; "" where there is none."""
+        return str(self._database.one("SELECT item_id FROM items ORDER BY key LIMIT 1") or "")
+
+    def never_heard_of(self, item_ids: Iterable[str]) -> list[str]:
+        """Those that are no items, not even removed ones."""
+        there = "SELECT 1 FROM items WHERE item_id = ?"
+        return [item_id for item_id in item_ids if not self._database.one(there, item_id)]
+
+    def items_since(self, change: int) -> LiveItems:
+        """The items that were put or removed after a change, as they are now."""
+        return changes.items_since(self._database, change)
+
+    def users_since(self, change: int) -> list[str]:
+        """The users with an event that came after a change, in the order of the users."""
+        return changes.users_since(self._database, change)
+
+    def count_since(self, change: int) -> int:
+        """How many items were put or removed, and events came, after a change."""
+        return changes.count_since(self._database, change)
+
+    # ------------------------------------------------------------------ live changes
+
+    def append(self, events: pa.Table, event_ids: Sequence[str | None] | None = None) -> Appended:
+        """Add events in one transaction; durable when it returns.
+
+        An event with an id is there once for each id. One without is a repetition if the same user
+        has an event of the same item, time, name and value. What is older than the erasure of its
+        user, or has no time, is left out.
+
+        Parameters
+        ----------
+        events : EVENTS_SCHEMA, about items that are there; users may be new.
+        event_ids : one for each event, None = it has none.
+
+        Raises
+        ------
+        DataError : an event about an item that is not there, or was removed; nothing is written.
+        IndexLocked, StoreUnavailable : it cannot be written now.
+        """
+        old = self.erasures.of_old_lives(events)
+        if old.any():
+            left = np.flatnonzero(~old)
+            ids = None if event_ids is None else [event_ids[int(row)] for row in left]
+            done = changes.append(self._database, events.take(left), ids)
+            return replace(done, erased=int(old.sum()))
+        return changes.append(self._database, events, event_ids)
+
+    def put_items(self, items: pa.Table) -> Put:
+        """Add items, or change those that are there, in one transaction; durable when it returns.
+
+        Items that are as they were are not touched. A removed one is back, with its events; an
+        erased one is new, and may come in files again.
+
+        Parameters
+        ----------
+        items : ITEMS_SCHEMA; of an id that occurs twice the last row stands.
+
+        Raises
+        ------
+        IndexLocked, StoreUnavailable : it cannot be written now.
+        """
+        self.erasures.take_back(items["item_id"].to_pylist())
+        return changes.put_items(self._database, items)
+
+    def remove_items(self, item_ids: Iterable[str]) -> int:
+        """Take items out in one transaction; how many of them were there.
+
+        They stay in the file with their events, flagged, and come back when they are put again.
+        Raises as `put_items`.
+        """
+        return changes.remove_items(self._database, item_ids)
+
+    # ------------------------------------------------------------------ builds
+
+    def merged(self, items: pa.Table, events: pa.Table) -> Merged:
+        """What `merge` would make of these files; writes nothing.
+
+        Parameters
+        ----------
+        items, events : as read from files: ITEMS_SCHEMA with each id once, EVENTS_SCHEMA.
+        """
+        with self.moment() as then:
+            change, live = then.change, basis.live_part(then._database)
+        return Merged(*merge(items, events, live, change).visible(), change)
+
+    def merge(
+        self,
+        items: pa.Table,
+        events: pa.Table,
+        *,
+        upto: int,
+        content: str,
+        progress: Progress | None = None,
+    ) -> None:
+        """Make files and what came live the truth, in one transaction. Corrections stay.
+
+        Every item has the last word said about it. A row that is the same as in the last files
+        says nothing new, so a live change or removal stays; one that differs is newer. An item
+        that came live and is in no file stays; one that the last files had, and these have not, is
+        gone. Events are there once, from files or live.
+
+        Parameters
+        ----------
+        items, events : the tables that `merged` was given.
+        upto : the change that `merged` gave; what came later is newer than the files.
+        content : `content_digest` of what `merged` gave.
+
+        Raises
+        ------
+        DataError : an item twice, or an event about an item that is not there.
+        StoreUnavailable : no room, or not to be written; the old truth stays whole.
+        """
+        basis.write(self._database, items, events, content, upto=upto, progress=progress)
+
+    def replace(
+        self,
+        items: pa.Table,
+        events: pa.Table,
+        *,
+        upto: int | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Make these tables the truth, in one transaction. Corrections stay.
+
+        Parameters
+        ----------
+        items : ITEMS_SCHEMA, each id once.
+        events : EVENTS_SCHEMA, about these items; kept in order within each user.
+        upto : changes with a higher number stay on top of the tables; by default none does.
+
+        Returns
+        -------
+        Whether anything was written; False when these very tables are there already.
+
+        Raises
+        ------
+        As `merge`.
+        """
+        upto = self.change if upto is None else upto
+        return basis.write(
+            self._database,
+            items,
+            events,
+            content_digest(items, events),
+            upto=upto,
+            dropped=upto,
+            progress=progress,
+        )
+
+    # ------------------------------------------------------------------ corrections
 
     def corrections_of(self, user_id: str) -> tuple[Correction, ...]:
         """In the order they were made; what another process just wrote is among them."""
-        if not self._has_corrections:
+        if self._database.layout < 2:
             return ()
-        rows = self._all(
+        rows = self._database.all(
             "SELECT number, sentence, items, made FROM corrections WHERE user_id = ? "
             "ORDER BY number",
             user_id,
@@ -231,10 +351,10 @@ class Ledger:
 
     def users_with_strikes(self) -> list[str]:
         """Whose history is not what the events say, by id."""
-        if not self._has_corrections:
+        if self._database.layout < 2:
             return []
         statement = "SELECT DISTINCT user_id FROM corrections WHERE sentence = '' ORDER BY user_id"
-        return [user_id for (user_id,) in self._all(statement)]
+        return [user_id for (user_id,) in self._database.all(statement)]
 
     def add_correction(
         self, user_id: str, *, sentence: str = "", items: Sequence[str] = ()
@@ -246,11 +366,11 @@ class Ledger:
 
         Raises
         ------
-        IndexLocked : somebody has been writing to the records for more than 5 s.
+        IndexLocked : somebody has been writing to the records for more than 0.8 s.
         StoreUnavailable : no room, or not to be written.
         """
         values = (user_id, sentence, json.dumps(list(items)), time.time())
-        with _translated(self.path), self._transaction() as execute:
+        with self._database.transaction() as execute:
             number = execute(
                 "INSERT INTO corrections (user_id, sentence, items, made) VALUES (?, ?, ?, ?)",
                 values,
@@ -268,150 +388,5 @@ class Ledger:
         if number is not None:
             which, values = "= ?2", (user_id, number)
         statement = f"DELETE FROM corrections WHERE user_id = ?1 AND number {which}"
-        with _translated(self.path), self._transaction() as execute:
+        with self._database.transaction() as execute:
             return execute(statement, values).rowcount > 0
-
-    @property
-    def _has_corrections(self) -> bool:
-        return int(self._one("PRAGMA user_version")) >= 2
-
-    def _one(self, statement: str, *values: Any) -> Any:
-        rows = self._all(statement, *values)
-        return rows[0][0] if rows else None
-
-    def _all(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with _translated(self.path):
-            return self._connection.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection.execute
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                self._connection.execute("ROLLBACK")
-            raise
-
-
-def _access(path: Path, write: bool) -> str:
-    """How to open the file: a medium that cannot be written needs to be called immutable."""
-    if write:
-        return "mode=rwc"
-    pending = path.with_name(path.name + "-wal")
-    readonly = not os.access(path.parent, os.W_OK) and not pending.exists()
-    return "immutable=1" if readonly else "mode=ro"
-
-
-def _prepare(connection: sqlite3.Connection, path: Path, write: bool) -> None:
-    layout = connection.execute("PRAGMA user_version").fetchone()[0]
-    if layout > _LAYOUT:
-        raise IndexMismatch(
-            f"{path}: it has layout {layout}, this version of crossrec-llm reads up to {_LAYOUT}; "
-            "upgrade crossrec-llm"
-        )
-    if write:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        if not layout:
-            id = f"INSERT INTO about VALUES ('id', '{secrets.token_hex(6)}')"
-            connection.executescript(f"BEGIN; {_SCHEMA} {id}; PRAGMA user_version = 1; COMMIT")
-        if layout < 2:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_CORRECTIONS} PRAGMA user_version = 2; COMMIT"
-            )
-    elif not layout:
-        raise IndexDamaged(f"{path}: there is no ledger in this file; run `crossrec build` again")
-
-
-def content_digest(items: pa.Table, events: pa.Table) -> str:
-    """Sha256 over the content of both tables; `Ledger.content` of a ledger that holds them."""
-    digest = hashlib.sha256()
-    for table in (items, events):
-        feed(digest, table)
-    return digest.hexdigest()
-
-
-def _keys(items: pa.Table, events: pa.Table) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """User ids by first appearance, and the user and item number of each event."""
-    item_ids = items["item_id"].combine_chunks()
-    if len(item_ids.unique()) != len(item_ids):
-        twice = item_ids.value_counts().sort(order="descending", by="counts")[0]["values"].as_py()
-        raise DataError(f"the item id {twice!r} twice", source="items")
-    item_keys = pc.index_in(events["item_id"].combine_chunks(), value_set=item_ids)
-    if item_keys.null_count:
-        row = item_keys.is_null().index(True).as_py()
-        unknown = events["item_id"][row].as_py()
-        raise DataError(f"an event about {unknown!r}, which is not among the items")
-    users = events["user_id"].combine_chunks().dictionary_encode()
-    return (
-        users.dictionary.to_pylist(),
-        users.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-        item_keys.to_numpy(zero_copy_only=False).astype(np.int64),
-    )
-
-
-def _item_rows(items: pa.Table) -> Iterator[Sequence[tuple[Any, ...]]]:
-    for start in range(0, len(items), _CHUNK):
-        part = items.slice(start, _CHUNK)
-        columns = [part[name].to_pylist() for name in _ITEM_COLUMNS.split(", ")]
-        columns[3] = [json.dumps(path, ensure_ascii=False) for path in columns[3]]
-        yield list(zip(range(start, start + len(part)), *columns, strict=True))
-
-
-def _event_rows(
-    events: pa.Table, user_keys: np.ndarray, item_keys: np.ndarray
-) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows of the events table in the order of its key, which is the fastest to insert."""
-    if np.any(user_keys[1:] < user_keys[:-1]):
-        order = np.argsort(user_keys, kind="stable")
-        events, user_keys, item_keys = events.take(order), user_keys[order], item_keys[order]
-    first = np.searchsorted(user_keys, user_keys)
-    seqs = np.arange(len(user_keys)) - first
-    for start in range(0, len(events), _CHUNK):
-        part, here = events.slice(start, _CHUNK), slice(start, start + _CHUNK)
-        numbers = [array[here].tolist() for array in (user_keys, seqs, item_keys)]
-        rest = [part[name].to_pylist() for name in ("timestamp", "event", "value")]
-        yield list(zip(*numbers, *rest, strict=True))
-
-
-def _chunks(columns: list[list[Any]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    rows = list(zip(*columns, strict=True))
-    for start in range(0, len(rows), _CHUNK):
-        yield rows[start : start + _CHUNK]
-
-
-def _table(columns: list[list[Any]], schema: pa.Schema) -> pa.Table:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours."""
-    try:
-        with disk_errors(path):
-            yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "full" in text:
-            raise disk_full(path) from error
-        if "locked" in text:
-            raise IndexLocked(
-                f"{path}: another process has been writing for more than 5 s; try again"
-            ) from error
-        if "readonly" in text or "unable to open" in text or "disk I/O" in text:
-            raise StoreUnavailable(
-                f"{path}: cannot be opened or written ({text}); check the folder, its permissions "
-                "and the free space"
-            ) from error
-        if isinstance(error, sqlite3.DatabaseError) and (
-            "malformed" in text or "not a database" in text or "no such" in text
-        ):
-            raise IndexDamaged(
-                f"{path}: the records are damaged ({text}); restore this file from a backup, or "
-                "delete it and run `crossrec build` again with the same files"
-            ) from error
-        raise

@@ -29,7 +29,7 @@ def take_lock(path: Path) -> FileLock:
             lock.acquire()
         except Timeout as error:
             raise IndexLocked(
-                f"{path}: {_holder(path)} is writing to this index; wait for it, or stop it and "
+                f"{path}: {holder(path)} is writing to this index; wait for it, or stop it and "
                 "run the same command again"
             ) from error
     me = {
@@ -51,7 +51,8 @@ def free_lock(path: Path, lock: FileLock) -> None:
         lock.release()
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str:
+    """Who writes to the index in a folder, in words."""
     try:
         who = json.loads((path / _HOLDER).read_bytes())
         return f"process {who['pid']} on {who['host']} (since {who['since']})"

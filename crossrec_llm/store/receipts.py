@@ -93,7 +93,7 @@ def next_number(index: Path) -> int:
     return max((one.number for one in read_receipts(index)), default=0) + 1
 
 
-def complete(index: Path, generation: str) -> int:
+def complete_receipts(index: Path, generation: str) -> int:
     """Write into the receipts that a generation was fitted anew; how many had waited for it.
 
     To be called once all parts of a generation were fitted on the records as they are.

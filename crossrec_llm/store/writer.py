@@ -50,6 +50,22 @@ _log = logging.getLogger(__name__)
 _CACHE, _ASIDE = "vectors.cache", "rehearsed"
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What becomes true together with a generation that was built from files.
+
+    items, events : ITEMS_SCHEMA and EVENTS_SCHEMA.
+    upto : the ledger's change number that they were looked at with; later changes stay live.
+    content : the `content_digest` of these tables merged with what came live (`Ledger.merge`);
+        None = they replace everything up to that change.
+    """
+
+    items: pa.Table
+    events: pa.Table
+    upto: int = 0
+    content: str | None = None
+
+
 @dataclass(frozen=True)
 class Draft:
     """A generation being written; the fields are those of StoredGeneration."""
@@ -152,7 +168,7 @@ class IndexWriter:
         counts: Mapping[str, int],
         *,
         change: int = 0,
-        truth: tuple[pa.Table, pa.Table] | None = None,
+        truth: Truth | None = None,
     ) -> StoredGeneration:
         """Make a draft a whole generation that does not answer yet; `activate` has it answer.
 
@@ -162,8 +178,7 @@ class IndexWriter:
         Parameters
         ----------
         change : the ledger's change number that it was built at.
-        truth : items and events to become the truth when it goes live; None = it was built from
-            the ledger as it is.
+        truth : to become true when it goes live; None = it was built from the ledger as it is.
         """
         manifest = self._require_manifest()
         if truth is not None:
@@ -175,8 +190,7 @@ class IndexWriter:
         self,
         draft: Draft,
         counts: Mapping[str, int],
-        items: pa.Table | None = None,
-        events: pa.Table | None = None,
+        truth: Truth | None = None,
         *,
         change: int = 0,
         progress: Progress | None = None,
@@ -190,12 +204,12 @@ class IndexWriter:
 
         Parameters
         ----------
-        items, events : the new truth; None = it was built from the ledger as it is.
+        truth : to become true with it; None = it was built from the ledger as it is.
         change : the ledger's change number that it was built at.
         """
         record = self._seal(draft, counts, change)
-        if items is not None and events is not None:
-            self.ledger.replace(items, events, progress=progress)
+        if truth is not None:
+            _make_true(self.ledger, truth, progress)
         known = self._manifest or Manifest(draft.name, {})
         live = known.adding(draft.name, record).activating(draft.name)
         return self._go_live(live.keeping(self._keep, waiting=1))
@@ -216,7 +230,7 @@ class IndexWriter:
         if harmed := damage(stored):
             raise damaged(stored.folder, f"{harmed[0]} is not as it was published")
         if (aside := self._aside(name)).exists():
-            self.ledger.replace(*_read_aside(aside), progress=progress)
+            _make_true(self.ledger, _read_aside(aside), progress)
         return self._go_live(manifest.activating(name))
 
     def collect(self, keep: int) -> list[str]:
@@ -258,14 +272,16 @@ class IndexWriter:
         """Where the truth of a rehearsed generation waits for it to go live."""
         return self.path / _ASIDE / name
 
-    def _set_aside(self, name: str, truth: tuple[pa.Table, pa.Table]) -> None:
+    def _set_aside(self, name: str, truth: Truth) -> None:
         folder = self._aside(name)
         with disk_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            for table, part in zip(truth, ("items", "events"), strict=True):
+            for table, part in ((truth.items, "items"), (truth.events, "events")):
                 with pa.ipc.new_file(str(folder / f"{part}.arrow"), table.schema) as writer:
                     writer.write_table(table)
+            about = json.dumps({"upto": truth.upto, "content": truth.content})
+            (folder / "about.json").write_text(about, "utf-8")
             content = json.dumps(checksums(folder), sort_keys=True).encode()
             (folder / "checksums.json").write_bytes(content)
             sync_tree(folder)
@@ -339,15 +355,26 @@ def _read_manifest(path: Path) -> Manifest | None:
         return None
 
 
-def _read_aside(folder: Path) -> tuple[pa.Table, pa.Table]:
+def _make_true(ledger: Ledger, truth: Truth, progress: Progress | None) -> None:
+    items, events, upto = truth.items, truth.events, truth.upto
+    if truth.content is None:
+        ledger.replace(items, events, upto=upto, progress=progress)
+    else:
+        ledger.merge(items, events, upto=upto, content=truth.content, progress=progress)
+
+
+def _read_aside(folder: Path) -> Truth:
     try:
-        tables = [
-            pa.ipc.open_file(pa.memory_map(str(folder / f"{part}.arrow"))).read_all()
-            for part in ("items", "events")
-        ]
-    except (OSError, pa.ArrowException) as error:
+        items, events = (_read_table(folder / f"{part}.arrow") for part in ("items", "events"))
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        return Truth(items, events, about["upto"], about["content"])
+    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
         raise IndexDamaged(
             f"{folder}: what this generation was rehearsed with cannot be read ({error}); "
             "rehearse it again"
         ) from error
-    return tables[0], tables[1]
+
+
+def _read_table(path: Path) -> pa.Table:
+    with pa.OSFile(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()

@@ -8,7 +8,15 @@ from crossrec_llm.tables.fingerprint import fingerprint_inputs, history_digest
 from crossrec_llm.tables.histories import EVENTS_SCHEMA, Histories, HistoryOptions
 from crossrec_llm.tables.near import near_matches
 from crossrec_llm.tables.raw import FormatOptions
-from crossrec_llm.tables.reading import Inputs, Tables, TablesOptions, read_tables
+from crossrec_llm.tables.reading import (
+    Inputs,
+    NewEvents,
+    Tables,
+    TablesOptions,
+    read_events,
+    read_items,
+    read_tables,
+)
 from crossrec_llm.tables.report import (
     Lost,
     Reject,
@@ -34,6 +42,7 @@ __all__ = [
     "Inputs",
     "ItemColumns",
     "Lost",
+    "NewEvents",
     "Reject",
     "Report",
     "Sample",
@@ -46,5 +55,7 @@ __all__ = [
     "fingerprint_inputs",
     "history_digest",
     "near_matches",
+    "read_events",
+    "read_items",
     "read_tables",
 ]

@@ -49,6 +49,7 @@ _EVENT_NAMES: Mapping[str, str] = {
         behaviour_type behavior_name action action_type activity type""",
     "value": """rating stars overall score rate review_score my_rating rating_score is_recommended
         recommended value quantity qty count units play_count lineitem_quantity weight hours""",
+    "event_id": "event_id event_uuid interaction_id message_id insert_id",
 }
 RATINGS = frozenset(
     """rating stars overall score rate reviewscore myrating ratingscore isrecommended
@@ -111,6 +112,7 @@ class EventColumns:
     timestamp : when; without it the order of the rows is the order in time.
     event : what kind of event it was ("purchase", "view" ...).
     value : how much: a rating, a quantity.
+    event_id : what tells events apart that come live: each id is taken once.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -119,6 +121,7 @@ class EventColumns:
     timestamp: str = ""
     event: str = ""
     value: str = ""
+    event_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from annotated_types import Ge
 
 from crossrec_llm.records import STRICT
-from crossrec_llm.tables.catalogue import Catalogue
 from crossrec_llm.tables.cleaning import CleaningOptions, as_text, clean_ids
 from crossrec_llm.tables.columns import QUANTITIES, RATINGS, ColumnMap, plain
 from crossrec_llm.tables.histories import (
@@ -106,6 +105,23 @@ def _value(text: str) -> float | None:
         return None if answer is None else float(answer)
 
 
+def event_ids(raw: RawTable, columns: ColumnMap, options: CleaningOptions) -> pa.Array:
+    """The ids of the events of one source; null where there is none, or one that is too long."""
+    theirs = columns.one("event_id")
+    if theirs is None:
+        return pa.nulls(raw.table.num_rows, pa.string())
+    ids = clean_ids(raw.table[theirs], raw.repairs)
+    usable = pc.less_equal(pc.utf8_length(ids), options.max_id)
+    return pc.if_else(pc.and_(usable, pc.not_equal(ids, "")), ids, None)
+
+
+class Known(Protocol):
+    """The items that events may be about: a Catalogue, or the records."""
+
+    def rows(self, item_ids: pa.ChunkedArray) -> np.ndarray:
+        """(n,) int64 a number of each item, -1 for unknown ids."""
+
+
 @dataclass(frozen=True)
 class SelectedEvents:
     """The events that can be used.
@@ -113,6 +129,7 @@ class SelectedEvents:
     Attributes
     ----------
     table : EVENTS_SCHEMA, by user, then time (unknown first), then file order.
+    rows : (n,) int64 the row of each among those of all sources.
     kept, merged : (sources,) int64 rows of each source.
     conflicts : merged ratings that differ from the one that was kept.
     conflict_examples : user and item of the first of them.
@@ -121,6 +138,7 @@ class SelectedEvents:
     """
 
     table: pa.Table
+    rows: np.ndarray
     kept: np.ndarray
     merged: np.ndarray
     conflicts: int
@@ -133,21 +151,22 @@ def select_events(
     parts: Sequence[pa.Table],
     raws: Sequence[RawTable],
     columns: Sequence[ColumnMap],
-    catalogue: Catalogue,
+    known_items: Known,
     options: CleaningOptions,
-    bots: BotOptions,
+    bots: BotOptions | None,
     log: RejectLog,
 ) -> SelectedEvents:
     """Rejects what cannot be used, and merges what is said twice.
 
     Events with the same user, item, timestamp and name are one; their values are added up, but of
-    ratings the last counts.
+    ratings the last counts. Without `bots` these are a few events of a log: nobody can be told for
+    a bot by them, and nothing is merged, as its other part may be elsewhere.
     """
     table = pa.concat_tables(parts).combine_chunks()
     source = np.repeat(np.arange(len(parts)), [part.num_rows for part in parts])
     starts = np.cumsum([0, *(part.num_rows for part in parts)])
     users, user_names = ranked(table["user_id"])
-    rows = catalogue.rows(table["item_id"])
+    rows = known_items.rows(table["item_id"])
     clock = np.asarray(table["timestamp"].to_numpy(), np.float64)
     open_ = np.ones(table.num_rows, bool)
 
@@ -163,13 +182,18 @@ def select_events(
         reject(pc.equal(ids, "").to_numpy(), f"empty {name} id")
         long = pc.greater(pc.utf8_length(ids), options.max_id).to_numpy()
         reject(long, f"{name} id of more than {options.max_id:,} characters")
-    reject(_bots(users, clock, open_, len(user_names), bots), "bot")
+    if bots is not None:
+        reject(_bots(users, clock, open_, len(user_names), bots), "bot")
     unknown = np.flatnonzero((rows < 0) & open_)
     reject(rows < 0, "unknown item")
     counted = np.array([plain(c.one("value") or "") in QUANTITIES for c in columns], bool)
     reject(counted[source] & _takes_nothing(table), "quantity not above 0")
 
-    kept, values, merged, differing = _merged(table, users, rows, clock, np.flatnonzero(open_))
+    kept = np.flatnonzero(open_)
+    values = np.asarray(table["value"].to_numpy(), np.float64)[kept]
+    merged = differing = np.empty(0, np.int64)
+    if bots is not None:
+        kept, values, merged, differing = _merged(table, users, rows, clock, kept)
     order = np.lexsort((kept, np.nan_to_num(clock[kept], nan=-np.inf), users[kept]))
     kept = kept[order]
     events = table.take(pa.array(kept))
@@ -179,6 +203,7 @@ def select_events(
     shown = table.select(["user_id", "item_id"]).take(pa.array(differing[:EXAMPLES])).to_pylist()
     return SelectedEvents(
         events.set_column(at, EVENTS_SCHEMA.field(at), known),
+        kept,
         np.bincount(source[kept], minlength=n),
         np.bincount(source[merged], minlength=n),
         conflicts=len(differing),

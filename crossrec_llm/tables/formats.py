@@ -6,7 +6,8 @@ The content decides what a file is, not its suffix.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -49,7 +50,7 @@ _FOREIGN = {
 
 
 def read_source(source: Any, name: str, options: FormatOptions, choose: Choose = list) -> RawTable:
-    """Reads a path, a pyarrow table, or a pandas / polars frame.
+    """Reads a path, a stream of bytes, a pyarrow table, a pandas / polars frame, or rows as dicts.
 
     Parameters
     ----------
@@ -60,12 +61,13 @@ def read_source(source: Any, name: str, options: FormatOptions, choose: Choose =
     ------
     DataError : it cannot be read at all.
     """
-    if not isinstance(source, str | Path):
+    if hasattr(source, "readinto"):
+        label, data = name, _spooled(source, name, options)
+    elif not isinstance(source, str | Path):
         table = plain_types(from_frame(source, name))
         return _numbered(name, "table", table.select(choose(table.column_names)))
-    path = Path(source)
-    label = str(path)
-    data = _unpacked(path, options)
+    else:
+        label, data = str(source), _unpacked(Path(source), options)
     if not data.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0"):
         raise DataError("is empty; expected a header line and rows", source=label)
     for magic, what in _FOREIGN.items():
@@ -74,7 +76,7 @@ def read_source(source: Any, name: str, options: FormatOptions, choose: Choose =
                 f"is {what}; save it as CSV, JSON lines or parquet (.gz and .zst are fine)",
                 source=label,
             )
-    if data.startswith(_PARQUET) or path.name.endswith((".parquet", ".pq")):
+    if data.startswith(_PARQUET) or label.endswith((".parquet", ".pq")):
         return _numbered(label, "parquet", read_parquet(data, label, options, choose))
     text = as_utf8(data, label, options)
     if page := _MARKUP.match(text.data[:_CHUNK]):
@@ -96,13 +98,16 @@ def _numbered(source: str, format: str, table: pa.Table) -> RawTable:
 def from_frame(frame: Any, name: str) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
+    if isinstance(frame, list) and all(isinstance(row, Mapping) for row in frame):
+        return _from_dicts(frame, name)
     import narwhals as nw
 
     try:
         table = nw.from_native(frame, eager_only=True).to_arrow()
     except TypeError as error:
         raise DataError(
-            f"expected a path, a pyarrow table or a pandas / polars frame, not {type(frame)}",
+            "expected a path, a pyarrow table, a pandas / polars frame or a list of dicts, not "
+            f"{type(frame)}",
             source=name,
         ) from error
     except pa.ArrowException as error:
@@ -110,19 +115,41 @@ def from_frame(frame: Any, name: str) -> pa.Table:
     return table
 
 
+def _from_dicts(rows: list[Mapping[str, Any]], name: str) -> pa.Table:
+    columns = dict.fromkeys(column for row in rows for column in row)
+    try:
+        return pa.table({column: [row.get(column) for row in rows] for column in columns})
+    except pa.ArrowException as error:
+        raise DataError(f"a column mixes types: {error}; make it text", source=name) from error
+
+
+def _spooled(stream: BinaryIO, label: str, options: FormatOptions) -> bytes:
+    """What comes from a stream until it ends; where it grows too large, no more is read of it."""
+    with tempfile.TemporaryFile() as file:
+        while chunk := stream.read(_CHUNK):
+            file.write(chunk)
+            if file.tell() > options.max_bytes:
+                raise too_large(label, options)
+        return _whole(file, file.tell(), label, options)
+
+
+def _whole(file: BinaryIO, size: int, label: str, options: FormatOptions) -> bytes:
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    for magic, packing in _PACKED.items():
+        if head.startswith(magic):
+            return _bounded(_chunks(file, packing, label), size, label, options)
+    if size > options.max_bytes:
+        raise too_large(label, options)
+    return file.read()
+
+
 def _unpacked(path: Path, options: FormatOptions) -> bytes:
     label = str(path)
     try:
         with path.open("rb") as file:
-            head = file.read(4)
-            file.seek(0)
-            size = path.stat().st_size
-            for magic, packing in _PACKED.items():
-                if head.startswith(magic):
-                    return _bounded(_chunks(file, packing, label), size, label, options)
-            if size > options.max_bytes:
-                raise too_large(label, options)
-            return file.read()
+            return _whole(file, path.stat().st_size, label, options)
     except FileNotFoundError as error:
         raise _missing(path) from error
     except IsADirectoryError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,7 +15,14 @@ from crossrec_llm.records import STRICT, Progress
 from crossrec_llm.tables.catalogue import Catalogue
 from crossrec_llm.tables.cleaning import CleaningOptions
 from crossrec_llm.tables.columns import ColumnMap, EventColumns, ItemColumns, map_columns
-from crossrec_llm.tables.events import BotOptions, SelectedEvents, clean_events, select_events
+from crossrec_llm.tables.events import (
+    BotOptions,
+    Known,
+    SelectedEvents,
+    clean_events,
+    event_ids,
+    select_events,
+)
 from crossrec_llm.tables.facts import event_facts, item_facts
 from crossrec_llm.tables.formats import read_source
 from crossrec_llm.tables.histories import EVENTS_SCHEMA
@@ -31,7 +38,7 @@ from crossrec_llm.tables.raw import FormatOptions, RawTable
 from crossrec_llm.tables.report import EXAMPLES, RejectLog, Report, SourceReport, TableReport
 
 Input = Any
-"""A path, a pyarrow table, or a pandas / polars frame."""
+"""A path, a pyarrow table, a pandas / polars frame, a list of dicts, or a stream of bytes."""
 Inputs = Input | Sequence[Input]
 
 _NEARLY_ALL = 0.9  # so many events on unknown items are a matter of how ids are written
@@ -87,7 +94,8 @@ def read_tables(
 
     Parameters
     ----------
-    items, interactions : a path, a pyarrow table or a pandas / polars frame; or a list of them.
+    items, interactions : a path, a pyarrow table or a pandas / polars frame, or a list of them; or
+        a list of dicts.
     rejects : CSV file to write with source, line, reason and content of each rejected row.
 
     Raises
@@ -106,6 +114,62 @@ def read_tables(
     return Tables(catalogue, events, Report(items_report, events_report))
 
 
+@dataclass(frozen=True)
+class NewEvents:
+    """A few events of a log.
+
+    table : EVENTS_SCHEMA, about known items, by user, then time, then file order.
+    ids : one for each event, None where it has none.
+    """
+
+    table: pa.Table
+    ids: list[str | None]
+    report: TableReport
+
+
+def read_events(
+    interactions: Inputs,
+    known: Known,
+    options: TablesOptions,
+    *,
+    example: str = "",
+    rejects: Path | None = None,
+    progress: Progress | None = None,
+) -> NewEvents:
+    """Reads and cleans events as `read_tables` does, but that nobody is told for a bot by them.
+
+    Parameters
+    ----------
+    known : the items there are; example : the id of one of them, for messages.
+
+    Raises
+    ------
+    DataError : an input cannot be read or understood.
+    """
+    sources = as_list(interactions)
+    _keep_inputs(rejects, sources)
+    with RejectLog(rejects) as log:
+        opened = _open(sources, "interactions", options, progress)
+        found, report = _select(opened, known, example, options, None, log)
+        named = [event_ids(raw, columns, options.cleaning) for raw, columns in opened]
+    ids = pa.chunked_array(named, pa.string()).take(pa.array(found.rows)).to_pylist()
+    return NewEvents(found.table, ids, report)
+
+
+def read_items(
+    items: Inputs,
+    options: TablesOptions,
+    *,
+    rejects: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Catalogue, TableReport]:
+    """Reads and cleans items as `read_tables` does."""
+    sources = as_list(items)
+    _keep_inputs(rejects, sources)
+    with RejectLog(rejects) as log:
+        return _read_items(sources, options, log, progress)
+
+
 def _keep_inputs(rejects: Path | None, sources: list[Input]) -> None:
     """Refuses to write the rejects over what is to be read."""
     paths = (Path(source) for source in sources if isinstance(source, str | Path))
@@ -114,7 +178,10 @@ def _keep_inputs(rejects: Path | None, sources: list[Input]) -> None:
 
 
 def as_list(inputs: Inputs) -> list[Input]:
-    return list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    if not isinstance(inputs, list | tuple):
+        return [inputs]
+    rows = inputs and all(isinstance(one, Mapping) for one in inputs)
+    return [list(inputs)] if rows else list(inputs)
 
 
 def _read_items(
@@ -175,6 +242,19 @@ def _read_events(
     opened = _open(inputs, "interactions", options, progress)
     if not opened:
         return EVENTS_SCHEMA.empty_table(), TableReport("interactions", ())
+    example = catalogue.ids[0]
+    found, report = _select(opened, catalogue, example, options, options.bots, log)
+    return found.table, report
+
+
+def _select(
+    opened: list[tuple[RawTable, ColumnMap]],
+    known: Known,
+    example: str,
+    options: TablesOptions,
+    bots: BotOptions | None,
+    log: RejectLog,
+) -> tuple[SelectedEvents, TableReport]:
     parts = []
     for i, (raw, columns) in enumerate(opened):
         _reject_bad(raw, log)
@@ -183,16 +263,16 @@ def _read_events(
         parts.append(clean_events(raw, columns, options.cleaning, prefixes))
     raws = [raw for raw, _ in opened]
     maps = [columns for _, columns in opened]
-    found = select_events(parts, raws, maps, catalogue, options.cleaning, options.bots, log)
+    found = select_events(parts, raws, maps, known, options.cleaning, bots, log)
     report = TableReport(
         "interactions",
         _source_reports(opened, found.kept, found.merged, log),
         found.conflicts,
         found.conflict_examples,
         facts=event_facts(found.table),
-        notes=_event_notes(opened, found, catalogue, options),
+        notes=_event_notes(opened, found, example, options),
     )
-    return found.table, report
+    return found, report
 
 
 def _open(
@@ -205,6 +285,8 @@ def _open(
         if progress is not None:
             progress(f"reading {table}", i, len(inputs))
         name = str(source) if isinstance(source, str | Path) else f"{table} table {i + 1}"
+        if hasattr(source, "readinto"):
+            name = str(getattr(source, "name", name))
         if name in seen:
             raise DataError("is given twice; name each file once", source=name)
         seen.add(name)
@@ -311,7 +393,7 @@ def _foreign(conflicts: int, options: TablesOptions) -> list[str]:
 def _event_notes(
     opened: list[tuple[RawTable, ColumnMap]],
     found: SelectedEvents,
-    catalogue: Catalogue,
+    example: str,
     options: TablesOptions,
 ) -> tuple[str, ...]:
     notes = [
@@ -332,7 +414,7 @@ def _event_notes(
         )
         notes.append(
             f"{found.unknown:,} of {rows:,} events are on unknown items, as"
-            f" {found.unknown_example[:60]!r} in the log, {catalogue.ids[0][:60]!r} in the"
+            f" {found.unknown_example[:60]!r} in the log, {example[:60]!r} in the"
             f" catalogue; {advice}"
         )
     elif rows and len(found.table) == 0:

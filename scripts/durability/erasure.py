@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from crossrec_llm import build
 from crossrec_llm.erasing import Scanner, erase_items, forget_user, traces_of
 from crossrec_llm.generation import Generation
-from crossrec_llm.store import Index, Kind, Ledger
+from crossrec_llm.store import Index, Kind
 
 
 def run(short: bool, seed: int, index: Path | None = None) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -86,6 +87,23 @@ def make_events(rows: list[tuple[str, str]]) -> pa.Table:
         ],
         schema=EVENTS_SCHEMA,
     )
+
+
+ITEMS = make_items([f"i{n}" for n in range(8)])
+EVENTS = make_events([("ann", "i1"), ("ann", "i2"), ("ann", "i1"), ("bob", "i7"), ("cy", "i1")])
+
+
+def make_older(path: Path, layout: int) -> None:
+    """Make a ledger that is closed one of layout 1 or 2."""
+    statements = [
+        "DROP INDEX items_live; DROP INDEX events_live; DROP TABLE event_ids",
+        *(f"ALTER TABLE items DROP COLUMN {name}" for name in ("change", "removed", "filed")),
+        "ALTER TABLE events DROP COLUMN change",
+        "DROP TABLE corrections" if layout == 1 else "SELECT 1",
+        f"DELETE FROM about WHERE name = 'folded'; PRAGMA user_version = {layout};",
+    ]
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript("; ".join(statements))
 
 
 def clustered(n: int, dim: int = 24, *, clusters: int = 12, seed: int = 0) -> np.ndarray:

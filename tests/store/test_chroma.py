@@ -21,6 +21,7 @@ from crossrec_llm.store import (
     Index,
     IndexWriter,
     StoreOptions,
+    Truth,
     reachability,
 )
 from tests.store.small import clustered, no_rows, running_chroma
@@ -202,7 +203,7 @@ def test_a_published_generation_is_searched_from_another_folder_name(tmp_path: P
         draft = writer.begin({"a": "b"})
         with ChromaStore.embedded(draft.folder / "chroma") as store:
             store.write("items", ids_of(200), vectors)
-        writer.publish(draft, {}, *no_rows())
+        writer.publish(draft, {}, Truth(*no_rows()))
     with (
         Index.open(tmp_path / "shop") as index,
         ChromaStore.embedded(index.generation.folder / "chroma") as store,

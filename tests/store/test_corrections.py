@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,28 +7,7 @@ import pytest
 from crossrec_llm.errors import IndexLocked, StoreUnavailable
 from crossrec_llm.store import Ledger
 from crossrec_llm.tables import history_digest
-from tests.store.small import make_events, make_items
-
-ITEMS = make_items(["i0", "i1", "i2"])
-EVENTS = make_events([("ann", "i1"), ("ann", "i2"), ("bob", "i0")])
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "records.sqlite"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with Ledger.open(path, write=True) as ledger:
-        ledger.replace(ITEMS, EVENTS)
-        yield ledger
-
-
-def older(path: Path) -> None:
-    """The file as layout 1 has it."""
-    with sqlite3.connect(path) as connection:
-        connection.executescript("DROP TABLE corrections; PRAGMA user_version = 1;")
+from tests.store.small import EVENTS, ITEMS, make_older
 
 
 def test_corrections_come_back_in_order(ledger: Ledger) -> None:
@@ -78,7 +55,7 @@ def test_a_new_truth_keeps_them(ledger: Ledger) -> None:
 
 def test_an_older_file_is_read_and_brought_up_to_date(ledger: Ledger, path: Path) -> None:
     ledger.close()
-    older(path)
+    make_older(path, 1)
     with Ledger.open(path, write=False) as reader:
         assert reader.events().equals(EVENTS)
         assert reader.corrections_of("ann") == ()
@@ -98,8 +75,8 @@ def test_a_reader_cannot_write_them(ledger: Ledger, path: Path) -> None:
 
 
 def test_who_waits_too_long_is_told(ledger: Ledger, path: Path) -> None:
-    with Ledger.open(path, write=True) as other, ledger._transaction():
-        other._connection.execute("PRAGMA busy_timeout = 10")
+    with Ledger.open(path, write=True) as other, ledger._database.transaction():
+        other._database._connection.execute("PRAGMA busy_timeout = 10")
         with pytest.raises(IndexLocked, match="another process"):
             other.add_correction("ann", items=["i1"])
 

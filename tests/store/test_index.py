@@ -21,7 +21,7 @@ from crossrec_llm.errors import (
     IndexMissing,
     StoreUnavailable,
 )
-from crossrec_llm.store import Index, IndexWriter, StoredGeneration, damage
+from crossrec_llm.store import Index, IndexWriter, StoredGeneration, Truth, damage
 from crossrec_llm.store import files as files_module
 from tests.store.small import make_events, make_items, no_rows
 
@@ -39,7 +39,7 @@ def publish(writer: IndexWriter, content: str, **parts: str) -> StoredGeneration
     (draft.folder / "signals").mkdir()
     (draft.folder / "signals" / "one.bin").write_bytes(b"1")
     truth = make_items([content]), make_events([("ann", content)])
-    return writer.publish(draft, {"items": len(content)}, *truth)
+    return writer.publish(draft, {"items": len(content)}, Truth(*truth))
 
 
 def built(path: Path, *contents: str) -> None:
@@ -318,7 +318,7 @@ def test_a_writer_that_fails_gives_the_lock_back(path: Path) -> None:
 KILL = """
     import os, signal, sys, shutil
     from pathlib import Path
-    from crossrec_llm.store import IndexWriter
+    from crossrec_llm.store import IndexWriter, Truth
     from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
     calls = 0
     def deadly(change):
@@ -334,7 +334,8 @@ KILL = """
         (draft.folder / "part.txt").write_text("new")
         Path.replace, os.fsync = deadly(Path.replace), deadly(os.fsync)
         shutil.rmtree = deadly(shutil.rmtree)
-        writer.publish(draft, {"items": 3}, ITEMS_SCHEMA.empty_table(), EVENTS_SCHEMA.empty_table())
+        truth = Truth(ITEMS_SCHEMA.empty_table(), EVENTS_SCHEMA.empty_table())
+        writer.publish(draft, {"items": 3}, truth)
         print(calls)
 """
 
@@ -376,7 +377,7 @@ def test_a_disk_that_refuses_keeps_the_old_generation(
         with monkeypatch.context() as patch:
             patch.setattr(files_module.os, "fsync", refuse)
             with pytest.raises(StoreUnavailable, match=r"disk is full|cannot be written") as caught:
-                writer.publish(draft, {}, *no_rows())
+                writer.publish(draft, {}, Truth(*no_rows()))
         assert str(path) in str(caught.value)
         with Index.open(path) as index:
             assert (index.generation.folder / "part.txt").read_text("utf-8") == "old"

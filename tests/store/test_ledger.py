@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +22,7 @@ from crossrec_llm.errors import (
 )
 from crossrec_llm.store import Ledger
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
-from tests.store.small import make_events, make_items
+from tests.store.small import EVENTS, ITEMS, make_events, make_items
 
 ODD_IDS = [
     "x" * 5000,
@@ -36,20 +35,6 @@ ODD_IDS = [
     "'; DROP TABLE items",
     "1",
 ]
-ITEMS = make_items([f"i{n}" for n in range(8)])
-EVENTS = make_events([("ann", "i1"), ("ann", "i2"), ("ann", "i1"), ("bob", "i7"), ("cy", "i1")])
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "records.sqlite"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with Ledger.open(path, write=True) as ledger:
-        ledger.replace(ITEMS, EVENTS)
-        yield ledger
 
 
 def test_tables_come_back_as_they_went_in(ledger: Ledger, path: Path) -> None:
@@ -114,7 +99,7 @@ def test_the_same_tables_are_not_written_again(ledger: Ledger) -> None:
 
 
 def test_chunks_and_progress(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crossrec_llm.store.ledger._CHUNK", 2)
+    monkeypatch.setattr("crossrec_llm.store.rows._CHUNK", 2)
     seen: list[tuple[str, int, int]] = []
     with Ledger.open(path, write=True) as ledger:
         ledger.replace(ITEMS, EVENTS, progress=lambda *step: seen.append(step))
@@ -156,7 +141,7 @@ def test_each_ledger_has_an_id_for_life(ledger: Ledger, path: Path, tmp_path: Pa
 
 
 def test_a_reader_keeps_seeing_what_was_acknowledged(ledger: Ledger, path: Path) -> None:
-    with Ledger.open(path, write=False) as reader, ledger._transaction() as execute:
+    with Ledger.open(path, write=False) as reader, ledger._database.transaction() as execute:
         execute("DELETE FROM events")
         started = time.perf_counter()
         assert reader.events().equals(EVENTS)
@@ -184,8 +169,8 @@ def test_a_medium_that_cannot_be_written(
 def test_two_writers_at_the_same_moment(
     ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Ledger.open(path, write=True) as other, ledger._transaction():
-        other._connection.execute("PRAGMA busy_timeout = 10")
+    with Ledger.open(path, write=True) as other, ledger._database.transaction():
+        other._database._connection.execute("PRAGMA busy_timeout = 10")
         with pytest.raises(IndexLocked, match="another process"):
             other.replace(make_items(["new"]), make_events([]))
 
@@ -223,7 +208,7 @@ def test_damaged(ledger: Ledger, path: Path) -> None:
 
 
 def test_a_newer_layout(ledger: Ledger, path: Path) -> None:
-    ledger._connection.execute("PRAGMA user_version = 7")
+    ledger._database._connection.execute("PRAGMA user_version = 7")
     with pytest.raises(IndexMismatch, match=r"layout 7.*upgrade"):
         Ledger.open(path, write=False)
 
@@ -235,11 +220,11 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_other_errors_are_bugs(ledger: Ledger) -> None:
     with pytest.raises(sqlite3.Error):
-        ledger._all("SELECT ? + 1")
+        ledger._database.all("SELECT ? + 1")
 
 
 def test_a_full_disk_keeps_the_old_truth(ledger: Ledger) -> None:
-    ledger._connection.execute("PRAGMA max_page_count = 20")
+    ledger._database._connection.execute("PRAGMA max_page_count = 20")
     many = make_events([(f"user{n}", "i1") for n in range(20_000)])
     with pytest.raises(StoreUnavailable, match=r"disk is full; free some space"):
         ledger.replace(ITEMS, many)
@@ -276,7 +261,7 @@ def test_a_kill_in_the_middle_keeps_the_old_truth(ledger: Ledger, path: Path, af
         import os, signal, sys
         from pathlib import Path
         from crossrec_llm.store import Ledger
-        from crossrec_llm.store import ledger as module
+        from crossrec_llm.store import rows as module
         from tests.store.small import make_events, make_items
         module._CHUNK = 100
         calls = 0

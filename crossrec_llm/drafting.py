@@ -1,0 +1,320 @@
+"""From items and events to a generation that is whole on disk, and proven to find what is in it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from crossrec_llm import __version__
+from crossrec_llm.answering import TunedBlend
+from crossrec_llm.errors import IndexDamaged, IndexMismatch, StoreError
+from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation, open_chroma
+from crossrec_llm.meaning import Canaries, Encoder, TemplateOptions, Templates, VectorCache
+from crossrec_llm.recipe import Recipe
+from crossrec_llm.records import Item, Progress
+from crossrec_llm.resources import default_folder
+from crossrec_llm.store import (
+    ChromaStore,
+    Collections,
+    Draft,
+    IndexWriter,
+    StoredGeneration,
+    reachability,
+)
+from crossrec_llm.tables import Catalogue, Histories
+from crossrec_llm.training import fit_blend
+
+_log = logging.getLogger(__name__)
+
+# A generation goes live only if its items find themselves: all of them up to this many, else a
+# sample drawn with a fixed seed.
+CHECK_ALL_BELOW = 50_000
+CHECK_SAMPLE = 20_000
+CHECK_USERS = 2_000
+LEAST_RECALL = 0.98
+
+
+class Clock:
+    """Seconds of each step, in order."""
+
+    def __init__(self) -> None:
+        self._name, self._start = "prepare", time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    def step(self, name: str) -> None:
+        self.done()
+        self._name = name
+
+    def done(self) -> dict[str, float]:
+        now = time.perf_counter()
+        self._seconds[self._name] = now - self._start
+        self._start = now
+        return self._seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """What generations are made with: the settings, the model, the templates."""
+
+    recipe: Recipe
+    encoder: Encoder
+    templates: Templates
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Means:
+        """With the templates that the recipe names.
+
+        Raises
+        ------
+        TemplateError, ModelError : what is wrong with them.
+        """
+        encoder = Encoder(recipe.encoder)
+        prompts = default_folder("prompts")
+        templates = Templates.load(prompts, recipe.templates, tokens=encoder.tokens)
+        return cls(recipe, encoder, templates)
+
+    @classmethod
+    def kept(cls, stored: StoredGeneration) -> Means:
+        """With the recipe and the very templates of a generation, whatever has become of the rest.
+
+        Raises
+        ------
+        IndexDamaged : these two cannot be read.
+        """
+        recipe = recipe_of(stored)
+        encoder = Encoder(recipe.encoder)
+        names = TemplateOptions(history_items=recipe.templates.history_items)
+        templates = Templates.load(stored.folder / "prompts", names, tokens=encoder.tokens)
+        return cls(recipe, encoder, templates)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Their fingerprints, as a generation keeps them."""
+        return {
+            "recipe": self.recipe.fingerprint,
+            "recipe's parts": self.recipe.parts_fingerprint,
+            "templates": self.templates.fingerprint,
+            "encoder": self.encoder.name,
+            "version": __version__,
+        }
+
+    def encode(
+        self, catalogue: Catalogue, cache: Path, progress: Progress | None = None
+    ) -> tuple[np.ndarray, Canaries]:
+        """(n_items, dim) float32 unit rows of the items' texts, and what was made of the canaries.
+
+        Texts that the cache has are taken from it, unless the encoder no longer gives its
+        vectors: then everything is encoded again, as two kinds of vectors must not be mixed.
+        """
+        texts = self.templates.item_texts(catalogue)
+        with VectorCache.open(cache, self.encoder.dim) as vectors:
+            try:
+                canaries = self.encoder.canaries(vectors)
+                return self.encoder.encode_documents(
+                    texts, cache=vectors, progress=progress
+                ), canaries
+            except IndexMismatch as drift:
+                _log.warning("%s", drift)
+                self.encoder.expect(None)
+                vectors.clear()
+                canaries = self.encoder.canaries(vectors)
+                return self.encoder.encode_documents(
+                    texts, cache=vectors, progress=progress
+                ), canaries
+
+
+def recipe_of(stored: StoredGeneration) -> Recipe:
+    """The recipe that a generation was built with.
+
+    Raises
+    ------
+    IndexDamaged : it cannot be read.
+    """
+    try:
+        return Recipe.from_json((stored.folder / "recipe.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise IndexDamaged(
+            f"{stored.folder}: its recipe cannot be read ({' '.join(str(error).split())}); "
+            "`crossrec build` makes a new generation"
+        ) from error
+
+
+def make_draft(
+    writer: IndexWriter,
+    means: Means,
+    catalogue: Catalogue,
+    events: pa.Table,
+    parts: dict[str, str],
+    *,
+    clock: Clock | None = None,
+    progress: Progress | None = None,
+) -> tuple[Draft, Generation]:
+    """Everything of a generation, on disk, filled into Chroma and checked; not published.
+
+    Nothing that answers is touched. What is left of a kill is removed by the next draft.
+
+    Parameters
+    ----------
+    parts : what it is made from: `Means.parts`, and the fingerprints of the tables.
+    clock : told of the steps "encode", "tune", "fit", "index", "verify".
+
+    Returns
+    -------
+    The draft, for `IndexWriter.seal` or `publish`, and its parts in memory.
+
+    Raises
+    ------
+    StoreError : Chroma does not find what is in it.
+    StoreUnavailable : the disk is full, the Chroma server does not answer.
+    """
+    clock = clock or Clock()
+    recipe, templates = means.recipe, means.templates
+    clock.step("encode")
+    raw, canaries = means.encode(catalogue, writer.cache_path, progress)
+
+    clock.step("tune")
+    tuned = TunedBlend()
+    if recipe.blend.tune:
+        tuned = fit_blend(recipe, catalogue, raw, events, progress=progress)
+
+    clock.step("fit")
+    fitted = Generation.fit(recipe, catalogue, raw, events, progress=progress)
+    generation = fitted.blended_by(tuned)
+
+    clock.step("index")
+    draft = writer.begin(parts)
+    generation.save(draft.folder, templates)
+    canaries.save(draft.folder)
+    with open_chroma(recipe, draft) as chroma:
+        fill(chroma, generation, events, templates, progress)
+        clock.step("verify")
+        require_reachable(chroma, generation)
+    return draft, generation
+
+
+def copy_draft(
+    writer: IndexWriter, old: StoredGeneration, changed: Generation, parts: dict[str, str]
+) -> Draft:
+    """A draft of the same parts with another recipe or blend.
+
+    Chroma's folder is copied; a server's collections are filled again.
+    """
+    recipe = changed.recipe
+    draft = writer.begin(parts)
+    names = TemplateOptions(history_items=recipe.templates.history_items)
+    # Only texts that are made anew need the model's tokens.
+    tokens = Encoder(recipe.encoder).tokens if recipe.store.url else None
+    templates = Templates.load(old.folder / "prompts", names, tokens=tokens)
+    changed.save(draft.folder, templates)
+    if canaries := Canaries.load(old.folder):
+        canaries.save(draft.folder)
+    if not recipe.store.url:
+        if (old.folder / "chroma").exists():  # an erasure may have left it to be filled again
+            shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
+        return draft
+    with open_chroma(recipe, draft) as chroma:
+        fill(chroma, changed, writer.ledger.events(), templates)
+        require_reachable(chroma, changed)
+    return draft
+
+
+def clear_server(writer: IndexWriter, urls: set[str]) -> None:
+    """Remove the collections of generations that are gone from these Chroma servers."""
+    if writer.manifest is None:
+        return
+    active = writer.stored(writer.manifest.active)
+    for url in urls - {""}:
+        with ChromaStore.server(url, prefix=active.prefix) as chroma:
+            chroma.keep(writer.prefixes)
+
+
+def fill(
+    chroma: Collections,
+    generation: Generation,
+    events: pa.Table,
+    templates: Templates,
+    progress: Progress | None = None,
+    *,
+    only: Sequence[CollectionName] = COLLECTIONS,
+) -> None:
+    """Items in the space, their texts as encoded, items in the graph, users' profiles."""
+    catalogue, users = generation.catalogue, generation.users
+    records = [catalogue.item(row) for row in range(len(catalogue))]
+    texts = templates.item_texts(catalogue) if "items" in only else None
+    told = _told(generation, events, templates, records) if "users" in only else None
+    metadata = [_item_metadata(item) for item in records]
+    for name in only:
+        vectors = generation.rows_of(name)
+        if vectors is None:
+            continue
+        if name == "users":
+            chroma.write(name, users.ids, vectors, told, None, progress=progress)
+        else:
+            documents = texts if name == "items" else None
+            chroma.write(name, catalogue.ids, vectors, documents, metadata, progress=progress)
+
+
+def _told(
+    generation: Generation, events: pa.Table, templates: Templates, records: list[Item]
+) -> list[str]:
+    """The history of each user that has a profile, as a text; `records` are all items by row.
+
+    Empty for somebody of whom no event is left.
+    """
+    events = generation.walls.visible(events)
+    histories = Histories.from_events(events, generation.catalogue, generation.histories)
+    place = {user_id: u for u, user_id in enumerate(histories.user_ids)}
+    texts = []
+    for user_id in generation.users.ids:
+        u = place.get(user_id)
+        kept = []
+        if u is not None:
+            rows, weights, _ = histories.history(u)
+            kept = [records[row] for row in rows[weights > 0]]
+        texts.append(templates.history_text(kept) if kept else "")
+    return texts
+
+
+def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
+    """What people who open the collection can filter by; None is left out by the store."""
+    return {
+        "title": item.title,
+        "category": item.category_path or None,
+        "top_category": item.category[0] if item.category else None,
+        "brand": item.brand or None,
+        "price": item.price,
+        "available": item.available,
+        "added": item.added,
+    }
+
+
+def require_reachable(
+    chroma: Collections, generation: Generation, *, only: Sequence[CollectionName] = COLLECTIONS
+) -> None:
+    """Refuse a generation in which an item, or one of a sample of users, does not find itself.
+
+    Raises
+    ------
+    StoreError : how many do not, and the setting that helps.
+    """
+    sample = None if len(generation.catalogue) <= CHECK_ALL_BELOW else CHECK_SAMPLE
+    for name in only:
+        vectors = generation.rows_of(name)
+        if vectors is None:
+            continue
+        named = generation.users.ids if name == "users" else generation.catalogue.ids
+        size = CHECK_USERS if name == "users" else sample
+        found = reachability(chroma.search(name, named), vectors, sample=size)
+        if found.unreachable or found.recall_at_10 < LEAST_RECALL:
+            raise StoreError(
+                f"the vector index was not published: of {found.checked:,} vectors checked "
+                f"{len(found.unreachable):,} do not find themselves in {name!r}, recall@10 is "
+                f"{found.recall_at_10:.3f}; raise ef_construction and max_neighbors under [store]"
+            )

@@ -1,0 +1,220 @@
+"""Live changes of an index: in the truth when the call returns, and so in the next answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from crossrec_llm.errors import DataError, IndexDamaged, UnknownItem
+from crossrec_llm.recipe import Recipe
+from crossrec_llm.records import Progress
+from crossrec_llm.resources import default_index
+from crossrec_llm.store import Barred, Index, Ledger, StoredGeneration
+from crossrec_llm.tables import Inputs, TableReport, TablesOptions, near_matches
+from crossrec_llm.tables import read_events as _read_events
+from crossrec_llm.tables import read_items as _read_items
+
+BATCH = 10_000
+"""Rows of a transaction, at most: a larger input is acknowledged batch by batch."""
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class LiveReport:
+    """What a live change did.
+
+    generation : the one that answers, with the live changes over it.
+    change : the number of the last change of the records.
+    added, changed, unchanged, repeated, removed : items, or events.
+    erased : events of erased people that are older than the erasure: they are left out.
+    rejected : rows that cannot be used; `report` says which and why.
+    pending : changed items and new events that are in no generation yet.
+    """
+
+    index: str
+    generation: str
+    change: int
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    repeated: int = 0
+    removed: int = 0
+    erased: int = 0
+    rejected: int = 0
+    pending: int = 0
+    report: TableReport | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """What is due, in words; None where nothing is."""
+        if not self.pending:
+            return None
+        number = self.generation.partition("-")[0]
+        what = "change" if self.pending == 1 else "changes"
+        fold = "folds it in" if self.pending == 1 else "folds them in"
+        return f"{self.pending:,} {what} since generation {number}: `crossrec build` {fold}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """On the input, and on what was left out of it."""
+        found = self.report.notes if self.report else ()
+        return (*found, *Barred(user_rows=self.erased).notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def add_events(
+    index: str | Path | None,
+    interactions: Inputs,
+    *,
+    rejects: str | Path | None = None,
+    progress: Progress | None = None,
+) -> LiveReport:
+    """Add events to an index; they are durable, and count in the next answer, when this returns.
+
+    Adding the same again adds nothing: an event with an id is there once for each id, one without
+    if the user has one of the same item, time, name and value. Users may be new. An input of more
+    than `BATCH` rows is acknowledged batch by batch; after a failure give all of it again.
+
+    Parameters
+    ----------
+    index : folder of the index; by default $CROSSREC_INDEX, else index/store/default.
+    interactions : as for `build`, "-" is standard input. Columns are found as the recipe of the
+        index says; ids are the ones that the index has, with their prefix if it gives them one.
+    rejects : CSV file for the rows that are not used.
+    progress : called as progress(step, done, total).
+
+    Raises
+    ------
+    IndexMissing : there is no index to add to.
+    DataError : an input cannot be read, or no row of it is usable.
+    IndexLocked, StoreUnavailable : the records cannot be written now.
+    """
+    with _changing(index) as (path, generation, options, ledger):
+        found = _read_events(
+            _sources(interactions),
+            ledger,
+            options,
+            example=ledger.example,
+            rejects=Path(rejects) if rejects else None,
+            progress=progress,
+        )
+        _require_some(found.report)
+        added = repeated = erased = 0
+        for part in _batches(len(found.table), progress):
+            done = ledger.append(found.table[part], found.ids[part])
+            added, repeated = added + done.added, repeated + done.repeated
+            erased += done.erased
+        told = _report(path, generation, ledger, found.report)
+        return replace(told, added=added, repeated=repeated, erased=erased)
+
+
+def add_items(
+    index: str | Path | None,
+    items: Inputs,
+    *,
+    rejects: str | Path | None = None,
+    progress: Progress | None = None,
+) -> LiveReport:
+    """Add items to an index, or change those it has; they are in the next answer.
+
+    A row is the whole item: what it does not say, the item has not. Items that are as they were
+    are not touched. One that was removed is back, with its events. Parameters and errors are
+    those of `add_events`.
+    """
+    with _changing(index) as (path, generation, options, ledger):
+        where = Path(rejects) if rejects else None
+        found, report = _read_items(_sources(items), options, rejects=where, progress=progress)
+        added = changed = unchanged = 0
+        for part in _batches(len(found), progress):
+            done = ledger.put_items(found.table[part])
+            added, changed = added + done.added, changed + done.changed
+            unchanged += done.unchanged
+        told = _report(path, generation, ledger, report)
+        return replace(told, added=added, changed=changed, unchanged=unchanged)
+
+
+def remove_items(index: str | Path | None, item_ids: str | Sequence[str]) -> LiveReport:
+    """Take items out of an index: they are in no answer, and count in no history, from now on.
+
+    They stay in the records with their events, and come back when they are added again. Items that
+    were removed already are counted as unchanged.
+
+    Raises
+    ------
+    UnknownItem : one that the index never had; nothing is removed. Others as of `add_events`.
+    """
+    ids = list(dict.fromkeys([item_ids] if isinstance(item_ids, str) else item_ids))
+    with _changing(index) as (path, generation, _, ledger):
+        for unknown in ledger.never_heard_of(ids):
+            raise UnknownItem(unknown, near_matches(unknown, ledger.items()["item_id"]))
+        removed = ledger.remove_items(ids)
+        told = _report(path, generation, ledger, None)
+        return replace(told, removed=removed, unchanged=len(ids) - removed)
+
+
+@contextmanager
+def _changing(
+    index: str | Path | None,
+) -> Iterator[tuple[Path, StoredGeneration, TablesOptions, Ledger]]:
+    """The index, how inputs are read by its recipe, and its records to be written."""
+    path = Path(index) if index is not None else default_index()
+    with Index.open(path) as opened:
+        generation, records = opened.generation, opened.ledger.path
+    try:
+        recipe = Recipe.from_json((generation.folder / "recipe.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise IndexDamaged(
+            f"{generation.folder}: its recipe cannot be read ({error}); run `crossrec build` again"
+        ) from error
+    # Prefixes are made from the names of a build's files; these rows come from anywhere.
+    options = replace(recipe.tables, prefix_ids="none")
+    with Ledger.open(records, write=True) as ledger:
+        yield path, generation, options, ledger
+
+
+def _sources(inputs: Inputs) -> Inputs:
+    """Standard input in place of its name."""
+    if isinstance(inputs, list | tuple):
+        return [_sources(one) for one in inputs]
+    return sys.stdin.buffer if isinstance(inputs, str | Path) and str(inputs) == STDIN else inputs
+
+
+def _require_some(report: TableReport) -> None:
+    if report.rows_read and report.rejected == report.rows_read:
+        reasons: dict[str, int] = {}
+        for source in report.sources:
+            for reason, n in source.rejects.items():
+                reasons[reason] = reasons.get(reason, 0) + n
+        why = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items())
+        raise DataError(
+            f"none of the {report.rows_read:,} rows is usable ({why}), so nothing was added; "
+            f"{' '.join(report.notes)}",
+            source=", ".join(source.source for source in report.sources),
+        )
+
+
+def _batches(n: int, progress: Progress | None) -> Iterator[slice]:
+    for start in range(0, n, BATCH):
+        yield slice(start, start + BATCH)
+        if progress:
+            progress("add", min(start + BATCH, n), n)
+
+
+def _report(
+    path: Path, generation: StoredGeneration, ledger: Ledger, report: TableReport | None
+) -> LiveReport:
+    return LiveReport(
+        index=str(path),
+        generation=generation.name,
+        change=ledger.change,
+        rejected=report.rejected if report else 0,
+        pending=ledger.count_since(generation.change),
+        report=report,
+    )

@@ -1,0 +1,227 @@
+"""The SQLite file of the truth: opened, brought up to date, read, and written in transactions."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from crossrec_llm.errors import (
+    IndexDamaged,
+    IndexLocked,
+    IndexMismatch,
+    IndexMissing,
+    StoreUnavailable,
+)
+from crossrec_llm.store.files import disk_errors, disk_full
+from crossrec_llm.store.lock import holder
+
+LAYOUT = 3
+"""Of the tables in the file, which has it as user_version."""
+
+WAIT = 0.8
+"""Seconds a transaction waits for the one before it, at most."""
+
+# Step n brings a file from layout n to n + 1.
+#
+# 1: events lie by user: one person's history is a few neighbouring pages. Keys are given in the
+#    order of the tables that came in, so that reading everything back needs no sort.
+# 2: corrections go by the user's id: keys change with every log that comes in.
+# 3: what came live has the number of its change, what came from files has 0, and the indexes over
+#    changes leave it out. `filed` is a digest of the item as the last files had it; null where they
+#    had none. It is only kept for items with a change: the others are as the files had them.
+_STEPS = (
+    """
+    CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE items (
+        key INTEGER PRIMARY KEY, item_id TEXT NOT NULL UNIQUE, title TEXT NOT NULL,
+        description TEXT NOT NULL, category TEXT NOT NULL, brand TEXT NOT NULL, price REAL,
+        image_url TEXT NOT NULL, available INTEGER NOT NULL, added REAL, metadata TEXT NOT NULL);
+    CREATE TABLE users (key INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE);
+    CREATE TABLE events (
+        user INTEGER NOT NULL, seq INTEGER NOT NULL, item INTEGER NOT NULL, timestamp REAL,
+        event TEXT NOT NULL, value REAL, PRIMARY KEY (user, seq)) WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE corrections (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, user_id TEXT NOT NULL, sentence TEXT NOT NULL,
+        items TEXT NOT NULL, made REAL NOT NULL);
+    CREATE INDEX corrections_by_user ON corrections (user_id);
+    """,
+    """
+    ALTER TABLE items ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE items ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE items ADD COLUMN filed BLOB;
+    ALTER TABLE events ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE event_ids (
+        event_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, change INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX items_live ON items (change) WHERE change > 0;
+    CREATE INDEX events_live ON events (change) WHERE change > 0;
+    CREATE INDEX IF NOT EXISTS events_by_item ON events (item, user);
+    """,
+)
+
+Execute = Callable[..., sqlite3.Cursor]
+
+
+class Database:
+    """One connection to the file. Reading never waits for a writer."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection, self.path = connection, path
+        self._layout = 0
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool) -> Self:
+        """Open the file; a writer makes it if it is not there, and brings it to this layout.
+
+        Raises
+        ------
+        IndexMissing : there is nothing to read.
+        IndexMismatch : a newer version of the software made it.
+        IndexDamaged : it is no ledger, or not a whole one.
+        IndexLocked : it has to be brought up to date, and somebody is writing.
+        StoreUnavailable : it cannot be written here.
+        """
+        if not write and not path.exists():
+            raise IndexMissing(f"{path}: there is no index here; `crossrec build` makes one")
+        with _translated(path):
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?{_access(path, write)}",
+                uri=True,
+                timeout=WAIT,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                _prepare(connection, path, write)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, path)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def layout(self) -> int:
+        """Of the file as it is now: a writer may bring it up to date while we read."""
+        if self._layout < LAYOUT:
+            self._layout = int(self.one("PRAGMA user_version"))
+        return self._layout
+
+    def one(self, statement: str, *values: Any) -> Any:
+        """The first value of the first row; None without a row."""
+        rows = self.all(statement, *values)
+        return rows[0][0] if rows else None
+
+    def all(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with _translated(self.path):
+            return self._connection.execute(statement, values).fetchall()
+
+    def begin_reading(self) -> None:
+        """From now on everything that is read is of one moment, until the connection is closed."""
+        with _translated(self.path):
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT count(*) FROM about").fetchone()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Execute]:
+        """All of what is executed within, durable at its end, or none of it.
+
+        Raises
+        ------
+        IndexLocked : it cannot begin within `WAIT`.
+        StoreUnavailable : no room, or not to be written.
+        """
+        with _translated(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite itself rolls back on a full disk
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def execute(self, statement: str) -> None:
+        """A statement that cannot be part of a transaction."""
+        with _translated(self.path):
+            self._connection.execute(statement)
+
+    def insert(self, statement: str, rows: Any) -> None:
+        """One statement over many rows, within a transaction."""
+        self._connection.executemany(statement, rows)
+
+
+def _access(path: Path, write: bool) -> str:
+    """How to open the file: a medium that cannot be written needs to be called immutable."""
+    if write:
+        return "mode=rwc"
+    pending = path.with_name(path.name + "-wal")
+    readonly = not os.access(path.parent, os.W_OK) and not pending.exists()
+    return "immutable=1" if readonly else "mode=ro"
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, write: bool) -> None:
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]
+    if layout > LAYOUT:
+        raise IndexMismatch(
+            f"{path}: it has layout {layout}, this version of crossrec-llm reads up to {LAYOUT}; "
+            "upgrade crossrec-llm"
+        )
+    if write:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        if layout < LAYOUT:
+            _bring_up_to_date(connection)
+    elif not layout:
+        raise IndexDamaged(f"{path}: there is no ledger in this file; run `crossrec build` again")
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """In one transaction: a kill leaves the layout it had."""
+    connection.execute("BEGIN IMMEDIATE")
+    layout = connection.execute("PRAGMA user_version").fetchone()[0]  # another may have been first
+    for step in _STEPS[layout:]:
+        for statement in step.split(";"):
+            connection.execute(statement)
+    if not layout:
+        connection.execute("INSERT INTO about VALUES ('id', ?)", (secrets.token_hex(6),))
+    connection.execute(f"PRAGMA user_version = {LAYOUT}")
+    connection.execute("COMMIT")
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours."""
+    try:
+        with disk_errors(path):
+            yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "full" in text:
+            raise disk_full(path) from error
+        if "locked" in text:
+            raise IndexLocked(
+                f"{path}: {holder(path.parent)} has been writing to the records for more than "
+                f"{WAIT} s; run the same command again"
+            ) from error
+        if "readonly" in text or "unable to open" in text or "disk I/O" in text:
+            raise StoreUnavailable(
+                f"{path}: cannot be opened or written ({text}); check the folder, its permissions "
+                "and the free space"
+            ) from error
+        if isinstance(error, sqlite3.DatabaseError) and (
+            "malformed" in text or "not a database" in text or "no such" in text
+        ):
+            raise IndexDamaged(
+                f"{path}: the records are damaged ({text}); restore this file from a backup, or "
+                "delete it and run `crossrec build` again with the same files"
+            ) from error
+        raise
