@@ -72,7 +72,7 @@ def write(
         base = merge(items, events, live.after(dropped), upto)
         execute("DELETE FROM event_ids WHERE change <= ?", (dropped,))
         for table in ("events", "users", "items"):
-            execute(f"DELETE FROM {table}")
+            database.empty(table)
         execute("DROP INDEX IF EXISTS events_by_item")
         for done, total in _insert(database, base):
             if progress:

@@ -1,7 +1,7 @@
 """Checksums over an SQLite file of ours: over its rows, its log and its bytes.
 
-SQLite's own check looks at its trees only: a flipped letter of a title, or a bit of a vector, passes.
-So there are three more:
+SQLite's own check looks at its trees only: a flipped letter of a title, or a bit of a vector,
+passes. So there are three more:
 
 - `RowSums`: for each table the sum of the hashes of its rows, in whatever order they lie. It is
   changed by the transaction that changes the rows, and so is right at any moment, after a kill too.
@@ -14,18 +14,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sqlite3
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from crossrec_llm.errors import StoreError
+from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.store.files import sha256_of, write_atomically
+
+_log = logging.getLogger(__name__)
 
 _OURS = "check:"  # what names in `about` of our own start with
 _MODULUS = 1 << 64
-_ENCODE = json.JSONEncoder(separators=(",", ":"), default=bytes.hex).encode
+_EVENTS = {"insert": {"NEW": 1}, "delete": {"OLD": -1}, "update": {"OLD": -1, "NEW": 1}}
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 SealState = Literal["whole", "damaged", "out of date", "missing"]
 
@@ -40,64 +47,100 @@ class RowSums:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._changed: dict[str, list[int]] = {}
-        self.committed = False
+        self._refilled: list[str] = []
+        self._changed_file = False
 
-    @classmethod
-    def watch(cls, connection: sqlite3.Connection) -> Self:
+    def watch(self) -> None:
         """Start to count; rows that were there before there were sums are taken as they are."""
-        sums = cls(connection)
-        connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE removes unseen
-        connection.create_function("crossrec_count", -1, sums._count)
-        for table, columns in _tables(connection).items():
-            for event, calls in (
-                ("INSERT", [(1, "NEW")]),
-                ("DELETE", [(-1, "OLD")]),
-                ("UPDATE", [(-1, "OLD"), (1, "NEW")]),
-            ):
-                body = " ".join(
-                    f"SELECT crossrec_count('{table}', {sign}, "
-                    f"{', '.join(f'{row}."{column}"' for column in columns)});"
-                    for sign, row in calls
-                )
-                connection.execute(
-                    f"CREATE TEMP TRIGGER count_{event}_{table} AFTER {event} ON main.{table} "
-                    f"BEGIN {body} END"
-                )
-        if _kept(connection).keys() != {*_tables(connection), "rest", "commits"}:
-            connection.execute("BEGIN IMMEDIATE")
-            sums._start()
-            connection.execute("COMMIT")
-        return sums
+        self._connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE removes unseen
+        self._connection.create_function("crossrec_count", -1, self._count)
+        for table in _tables(self._connection):
+            for event in _EVENTS:
+                self._watch(table, event)
+        if not self._complete():
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._start()
+            self._connection.execute("COMMIT")
+
+    def empty(self, table: str) -> None:
+        """Delete all rows of a table that is filled anew: its sum is taken at the end at once."""
+        for event in _EVENTS:
+            self._connection.execute(f"DROP TRIGGER temp.count_{event}_{table}")
+        self._connection.execute(f"DELETE FROM {table}")
+        self._refilled.append(table)
 
     def settle(self) -> None:
         """Write the sums down; to be called last in every transaction."""
         kept = _kept(self._connection)
         for table, (count, total) in self._changed.items():
-            old_count, old_total = _parsed(kept.get(table, "0:0"))
-            self._keep(table, old_count + count, old_total + total)
-        self._changed.clear()
+            self._keep(table, _Sum.parse(kept[table]).changed(count, total))
+        for table in self._refilled:
+            columns = _tables(self._connection)[table]
+            self._keep(table, _Sum.of(self._connection, table, columns))
+            for event in _EVENTS:
+                self._watch(table, event)
+        self._clear()
         self._write("commits", str(int(kept.get("commits", 0)) + 1))
         self._write("rest", _rest(self._connection))
-        self.committed = True
+        self._changed_file = True
 
     def forget(self) -> None:
         """What was counted since the transaction began is not to be: it was rolled back."""
-        self._changed.clear()
+        self._clear()
+
+    def seal(self, path: Path) -> None:
+        """Seal the file as it is now, if this connection changed it and nobody else is at it."""
+        if not self._changed_file:
+            return
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            seal(path, commits(self._connection))
+        except (sqlite3.Error, OSError, StoreError) as error:  # out of date, then: no harm is done
+            _log.info("%s was not sealed: %s", path, error)
+
+    def _watch(self, table: str, event: str) -> None:
+        columns = _tables(self._connection)[table]
+        body = " ".join(
+            f"SELECT crossrec_count('{table}', {sign}, "
+            + ", ".join(f'{row}."{column}"' for column in columns)
+            + ");"
+            for row, sign in _EVENTS[event].items()
+        )
+        self._connection.execute(
+            f"CREATE TEMP TRIGGER count_{event}_{table} AFTER {event} ON main.{table} "
+            f"BEGIN {body} END"
+        )
 
     def _count(self, table: str, sign: int, *row: Any) -> None:
         changed = self._changed.setdefault(table, [0, 0])
         changed[0] += sign
         changed[1] += sign * _hash(row)
 
-    def _start(self) -> None:
+    def _clear(self) -> None:
         self._changed.clear()
-        for table, columns in _tables(self._connection).items():
-            self._keep(table, *_summed(self._connection, table, columns))
-        self._write("commits", "1")
-        self._write("rest", _rest(self._connection))
+        self._refilled.clear()
 
-    def _keep(self, table: str, count: int, total: int) -> None:
-        self._write(table, f"{count}:{total % _MODULUS:x}")
+    def _complete(self) -> bool:
+        kept, tables = _kept(self._connection), _tables(self._connection)
+        return kept.keys() == {*tables, "rest", "commits"} and all(
+            _Sum.parse(kept[table]).columns == columns for table, columns in tables.items()
+        )
+
+    def _start(self) -> None:
+        """Sums of everything, after a last look at the sums of an earlier layout."""
+        kept = _kept(self._connection)
+        for table, columns in _tables(self._connection).items():
+            if table in kept:
+                wanted = _Sum.parse(kept[table])
+                if wanted != _Sum.of(self._connection, table, wanted.columns):
+                    raise sqlite3.DatabaseError(f"rows of {table} are malformed")
+            self._keep(table, _Sum.of(self._connection, table, columns))
+        self._write("commits", str(int(kept.get("commits", 0)) + 1))
+        self._write("rest", _rest(self._connection))
+        self._changed_file = True
+
+    def _keep(self, table: str, sum: _Sum) -> None:
+        self._write(table, str(sum))
 
     def _write(self, name: str, value: str) -> None:
         self._connection.execute(
@@ -116,14 +159,14 @@ def damaged_rows(connection: sqlite3.Connection) -> list[str]:
         kept = _kept(reading)
         for table, columns in _tables(reading).items():
             try:
-                wanted, found = _parsed(kept[table]), _summed(reading, table, columns)
+                wanted, found = _Sum.parse(kept[table]), _Sum.of(reading, table, columns)
             except (sqlite3.DatabaseError, LookupError, ValueError) as error:
                 damaged.append(f"{table}: cannot be read ({error})")
                 continue
-            if wanted[0] != found[0]:
-                damaged.append(f"{table}: {found[0]:,} rows, of {wanted[0]:,} that were written")
+            if wanted.count != found.count:
+                damaged.append(f"{table}: {found.count:,} rows, of {wanted.count:,} written")
             elif wanted != found:
-                damaged.append(f"{table}: at least one of its {found[0]:,} rows was changed")
+                damaged.append(f"{table}: at least one of its {found.count:,} rows was changed")
         if kept.get("rest") != _rest(reading):
             damaged.append("about: the description of the file was changed")
     return damaged
@@ -191,6 +234,16 @@ def seal(path: Path, commits: int) -> None:
         write_atomically(seal_path(path), _ENCODE(content).encode())
 
 
+def seal_cache(path: Path) -> None:
+    """Seal a cache of vectors that this process has let go of, if it is there and can be read."""
+    try:
+        if path.exists():
+            state = inspect_cache(path)
+            seal(path, state.vectors - state.unchecked)
+    except (sqlite3.Error, OSError, StoreError) as error:
+        _log.info("%s was not sealed: %s", path, error)
+
+
 def unsealed(path: Path, commits: int) -> SealState:
     """How a file stands to its seal; "damaged" may be the seal itself."""
     try:
@@ -251,18 +304,32 @@ def _kept(connection: sqlite3.Connection) -> dict[str, str]:
     return {str(name).removeprefix(_OURS): str(value) for name, value in rows.fetchall()}
 
 
-def _parsed(kept: str) -> tuple[int, int]:
-    count, _, total = kept.partition(":")
-    return int(count), int(total, 16)
+@dataclass(frozen=True)
+class _Sum:
+    """count rows, and the sum of the hashes of some of their columns."""
 
+    count: int
+    total: int
+    columns: list[str]
 
-def _summed(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> tuple[int, int]:
-    """How many rows there are, and the sum of their hashes."""
-    count = total = 0
-    names = ", ".join(f'"{column}"' for column in columns)
-    for row in connection.execute(f"SELECT {names} FROM main.{table} NOT INDEXED"):
-        count, total = count + 1, total + _hash(row)
-    return count, total % _MODULUS
+    @classmethod
+    def parse(cls, kept: str) -> Self:
+        count, total, columns = kept.split(":")
+        return cls(int(count), int(total, 16), columns.split(","))
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection, table: str, columns: list[str]) -> Self:
+        count = total = 0
+        names = ", ".join(f'"{column}"' for column in columns)
+        for row in connection.execute(f"SELECT {names} FROM main.{table} NOT INDEXED"):
+            count, total = count + 1, total + _hash(row)
+        return cls(count, total % _MODULUS, columns)
+
+    def changed(self, count: int, total: int) -> Self:
+        return replace(self, count=self.count + count, total=(self.total + total) % _MODULUS)
+
+    def __str__(self) -> str:
+        return f"{self.count}:{self.total:x}:{','.join(self.columns)}"
 
 
 def _rest(connection: sqlite3.Connection) -> str:
@@ -279,7 +346,7 @@ def _rest(connection: sqlite3.Connection) -> str:
 
 
 def _hash(row: Sequence[Any]) -> int:
-    digest = hashlib.blake2b(_ENCODE(row).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(ascii(row).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 

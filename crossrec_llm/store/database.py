@@ -17,6 +17,7 @@ from crossrec_llm.errors import (
     IndexMissing,
     StoreUnavailable,
 )
+from crossrec_llm.store.checks import RowSums
 from crossrec_llm.store.files import disk_errors, disk_full
 from crossrec_llm.store.lock import holder
 
@@ -34,6 +35,7 @@ WAIT = 0.8
 # 3: what came live has the number of its change, what came from files has 0, and the indexes over
 #    changes leave it out. `filed` is a digest of the item as the last files had it; null where they
 #    had none. It is only kept for items with a change: the others are as the files had them.
+#    Who was erased is known by a keyed hash and the moment (erasures.py).
 _STEPS = (
     """
     CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -59,6 +61,9 @@ _STEPS = (
     ALTER TABLE events ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE event_ids (
         event_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, change INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE erased (
+        kind TEXT NOT NULL, hash TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (kind, hash)) WITHOUT ROWID;
     CREATE INDEX items_live ON items (change) WHERE change > 0;
     CREATE INDEX events_live ON events (change) WHERE change > 0;
     CREATE INDEX IF NOT EXISTS events_by_item ON events (item, user);
@@ -71,8 +76,8 @@ Execute = Callable[..., sqlite3.Cursor]
 class Database:
     """One connection to the file. Reading never waits for a writer."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection, self.path = connection, path
+    def __init__(self, connection: sqlite3.Connection, path: Path, sums: RowSums) -> None:
+        self._connection, self.path, self._sums = connection, path, sums
         self._layout = 0
 
     @classmethod
@@ -99,12 +104,17 @@ class Database:
             )
             try:
                 _prepare(connection, path, write)
+                sums = RowSums(connection)
+                if write:
+                    sums.watch()
             except BaseException:
                 connection.close()
                 raise
-        return cls(connection, path)
+        return cls(connection, path, sums)
 
     def close(self) -> None:
+        """Let go of the file; a writer seals what it has changed."""
+        self._sums.seal(self.path)
         self._connection.close()
 
     @property
@@ -140,10 +150,14 @@ class Database:
         """
         with _translated(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
+            changes = self._connection.total_changes
             try:
                 yield self._connection.execute
+                if self._connection.total_changes != changes:
+                    self._sums.settle()
                 self._connection.execute("COMMIT")
             except BaseException:
+                self._sums.forget()
                 if self._connection.in_transaction:  # SQLite itself rolls back on a full disk
                     self._connection.execute("ROLLBACK")
                 raise
@@ -152,6 +166,10 @@ class Database:
         """A statement that cannot be part of a transaction."""
         with _translated(self.path):
             self._connection.execute(statement)
+
+    def empty(self, table: str) -> None:
+        """Delete all rows of a table that is filled anew, within a transaction."""
+        self._sums.empty(table)
 
     def insert(self, statement: str, rows: Any) -> None:
         """One statement over many rows, within a transaction."""
@@ -218,7 +236,10 @@ def _translated(path: Path) -> Iterator[None]:
                 "and the free space"
             ) from error
         if isinstance(error, sqlite3.DatabaseError) and (
-            "malformed" in text or "not a database" in text or "no such" in text
+            "malformed" in text
+            or "not a database" in text
+            or "no such" in text
+            or "user-defined function" in text  # a row that is counted has text that is none
         ):
             raise IndexDamaged(
                 f"{path}: the records are damaged ({text}); restore this file from a backup, or "

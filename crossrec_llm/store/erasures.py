@@ -20,11 +20,6 @@ from crossrec_llm.store.rows import events_table
 
 Kind = Literal["user", "item"]
 
-_TABLE = """
-CREATE TABLE IF NOT EXISTS erased (
-    kind TEXT NOT NULL, hash TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, hash))
-WITHOUT ROWID
-"""
 _SALT, _PENDING = "erasing salt", "erasing"
 _WAIT = 10.0  # seconds for readers to let go of the records as they were
 
@@ -122,7 +117,6 @@ class Erasures:
         IndexLocked, StoreUnavailable : it cannot be written; nothing was erased.
         """
         with self._database.transaction() as execute:
-            execute(_TABLE)
             if self._salt == "":
                 execute("INSERT INTO about VALUES (?, ?)", (_SALT, secrets.token_hex(16)))
             removed = _erase_users(execute, ids) if kind == "user" else _erase_items(execute, ids)
@@ -223,7 +217,7 @@ class Erasures:
 
     @property
     def _exists(self) -> bool:
-        return bool(self._database.one("SELECT count(*) FROM sqlite_master WHERE name = 'erased'"))
+        return self._database.layout >= 3
 
 
 def _erase_users(execute: Execute, ids: Sequence[str]) -> Removed:

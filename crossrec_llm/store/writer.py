@@ -17,6 +17,7 @@ import pyarrow as pa
 from crossrec_llm.errors import IndexDamaged, QueryError, StoreUnavailable
 from crossrec_llm.records import Progress
 from crossrec_llm.store import chroma
+from crossrec_llm.store.checks import seal_cache, seal_path
 from crossrec_llm.store.files import (
     checksums,
     disk_errors,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_CACHE, _ASIDE = "vectors.cache", "rehearsed"
+CACHE, ASIDE, CHECKSUMS = "vectors.cache", "rehearsed", "checksums.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ class IndexWriter:
 
     def __init__(self, path: Path, lock: FileLock, ledger: Ledger, keep: int) -> None:
         self.path, self.ledger = path, ledger
-        self.cache_path = path / _CACHE
+        self.cache_path = path / CACHE
         self._lock, self._keep = lock, keep
         self._manifest = _read_manifest(path)
         self.active: StoredGeneration | None = None
@@ -122,6 +123,7 @@ class IndexWriter:
             (path / GENERATIONS).mkdir(exist_ok=True)
         lock = take_lock(path)
         try:
+            seal_path(path / CACHE).unlink(missing_ok=True)  # it is written to from now on
             ledger = Ledger.open(path / LEDGER, write=True)
             try:
                 return cls(path, lock, ledger, keep)
@@ -143,6 +145,7 @@ class IndexWriter:
     def close(self) -> None:
         """Give the lock back. Drafts that were not published are removed by the next one."""
         self.ledger.close()
+        seal_cache(self.cache_path)
         free_lock(self.path, self._lock)
 
     def begin(self, parts: Mapping[str, str]) -> Draft:
@@ -270,7 +273,7 @@ class IndexWriter:
 
     def _aside(self, name: str) -> Path:
         """Where the truth of a rehearsed generation waits for it to go live."""
-        return self.path / _ASIDE / name
+        return self.path / ASIDE / name
 
     def _set_aside(self, name: str, truth: Truth) -> None:
         folder = self._aside(name)
@@ -283,7 +286,7 @@ class IndexWriter:
             about = json.dumps({"upto": truth.upto, "content": truth.content})
             (folder / "about.json").write_text(about, "utf-8")
             content = json.dumps(checksums(folder), sort_keys=True).encode()
-            (folder / "checksums.json").write_bytes(content)
+            (folder / CHECKSUMS).write_bytes(content)
             sync_tree(folder)
             sync_folder(folder.parent)
 
@@ -331,7 +334,7 @@ class IndexWriter:
     def _remove_all_but(self, names: Collection[str]) -> None:
         """Folders of other generations, and truths that wait for none of these any more."""
         waiting = set(names) - set(self._manifest.published if self._manifest else ())
-        for place, kept in ((GENERATIONS, set(names)), (_ASIDE, waiting)):
+        for place, kept in ((GENERATIONS, set(names)), (ASIDE, waiting)):
             folder = self.path / place
             for entry in folder.iterdir() if folder.exists() else ():
                 if entry.name not in kept:

@@ -3,13 +3,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from crossrec_llm.errors import StoreUnavailable
-from crossrec_llm.meaning import VectorCache
+from crossrec_llm.meaning import CacheState, VectorCache, drop_damaged, inspect_cache
 
 
 def unit(n: int, dim: int = 8, seed: int = 0) -> np.ndarray:
@@ -49,23 +50,60 @@ def test_nothing_asked_nothing_there(path: Path):
 
 def test_a_batch_is_all_or_nothing(path: Path):
     with VectorCache.open(path, 8) as cache:
-        names: list[bytes] = [*keys(3), None]  # type: ignore[list-item]
-        with pytest.raises(StoreUnavailable):
-            cache.put_many(names, unit(4))
+        assert cache._connection is not None
+        cache._connection.execute(
+            "CREATE TEMP TRIGGER refusing BEFORE INSERT ON vectors WHEN NEW.key = x'"
+            + keys(4)[3].hex()
+            + "' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        with pytest.raises(StoreUnavailable, match="refused"):
+            cache.put_many(keys(4), unit(4))
         assert len(cache) == 0
         cache.put_many(keys(3), unit(3))
         cache.put_many(keys(3), unit(3))
         assert len(cache) == 3
 
 
-def test_vectors_of_another_length_or_damaged_count_as_missing(path: Path):
+def test_vectors_of_another_length_count_as_missing(path: Path):
     with VectorCache.open(path, 4) as other:
         other.put_many(keys(1), unit(1, 4))
     with VectorCache.open(path, 8) as cache:
-        damaged = unit(2)
-        damaged[1] *= 3
-        cache.put_many(keys(3)[1:], damaged)
-        assert cache.get_many(keys(3))[1].tolist() == [False, True, False]
+        cache.put_many(keys(3)[1:], unit(2))
+        assert cache.get_many(keys(3))[1].tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("column", ["key", "vector", "checksum"])
+def test_a_flipped_bit_makes_a_vector_missing(path: Path, column: str):
+    """The lowest bit of a number: what is left is a unit vector, and a wrong one."""
+    with VectorCache.open(path, 8) as cache:
+        cache.put_many(keys(3), unit(3))
+    assert inspect_cache(path) == CacheState(3, 0, 0)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        query = f"SELECT {column} FROM vectors WHERE key = ?"
+        (old,) = connection.execute(query, keys(2)[1:]).fetchone()
+        new = bytes([old[0] ^ 1]) + old[1:]
+        connection.execute(f"UPDATE vectors SET {column} = ? WHERE {column} = ?", (new, old))
+    assert inspect_cache(path) == CacheState(3, 0, 1)
+    with VectorCache.open(path, 8) as cache:
+        assert cache.get_many(keys(3))[1].tolist() == [True, False, True]
+    assert drop_damaged(path) == 1
+    assert inspect_cache(path) == CacheState(2, 0, 0)
+
+
+def test_vectors_of_before_there_were_checksums_get_theirs_when_they_are_read(path: Path):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE vectors (key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)")
+        rows = [(key, row.tobytes()) for key, row in zip(keys(3), unit(3), strict=True)]
+        rows[2] = (rows[2][0], (unit(1) * 2).tobytes())
+        connection.executemany("INSERT INTO vectors VALUES (?, ?)", rows)
+    assert inspect_cache(path) == CacheState(3, 3, 1)
+    with VectorCache.open(path, 8) as cache:
+        assert cache.get_many(keys(2))[1].all()
+        assert not cache.get_many(keys(3)[2:])[1].any()
+        cache.put_many(keys(4)[3:], unit(1))
+    assert inspect_cache(path) == CacheState(4, 1, 1)
+    assert drop_damaged(path) == 1
 
 
 @pytest.mark.parametrize("how", ["at opening", "later"])

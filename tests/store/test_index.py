@@ -64,7 +64,8 @@ def test_a_published_generation_can_be_read(path: Path) -> None:
         assert index.ledger.events_of("ann")["item_id"].to_pylist() == ["first"]
         assert generation.prefix == f"crossrec-{index.ledger.id}-{generation.name}"
     names = {file.name.removesuffix("-shm").removesuffix("-wal") for file in path.iterdir()}
-    assert names == {"generations", "lock", "manifest.json", "records.sqlite"}
+    sealed = {"records.sqlite", "records.sqlite.seal"}
+    assert names == {"generations", "lock", "manifest.json", *sealed}
 
 
 def test_the_seal_has_the_checksum_of_every_file(path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_medium_that_cannot_be_written(
     monkeypatch.setattr("os.access", lambda *_: False)
     with Ledger.open(path, write=False) as reader:
         assert reader.events().equals(EVENTS)
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.seal"}
 
 
 def test_two_writers_at_the_same_moment(
