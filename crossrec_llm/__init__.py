@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         replay,
     )
     from crossrec_llm.correcting import pin, strike, strike_interest, undo
+    from crossrec_llm.erasing import ErasureReceipt, erase_items, forget_user
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.filter import Filter
     from crossrec_llm.live import LiveReport, add_events, add_items, remove_items
@@ -43,6 +44,7 @@ __all__ = [
     "Correction",
     "Counterfactual",
     "CrossrecError",
+    "ErasureReceipt",
     "Filter",
     "Item",
     "LiveReport",
@@ -58,6 +60,8 @@ __all__ = [
     "build",
     "compare",
     "counterfactual",
+    "erase_items",
+    "forget_user",
     "pin",
     "read_answer",
     "remove_items",
@@ -87,6 +91,9 @@ _HOMES = {
     "remove_items": "live",
     "Correction": "profiles",
     "Profile": "profiles",
+    "ErasureReceipt": "erasing",
+    "erase_items": "erasing",
+    "forget_user": "erasing",
     "CrossrecError": "errors",
     "Filter": "filter",
     "Recipe": "recipe",

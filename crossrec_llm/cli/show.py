@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crossrec_llm.comparing import Comparison, Place, Replay
     from crossrec_llm.live import LiveReport
     from crossrec_llm.profiles import Profile
+    from crossrec_llm.store import ErasureReceipt
 
 PLAIN_WIDTH = 120
 
@@ -314,6 +315,44 @@ def live(done: LiveReport, what: str, output: Output) -> None:
         print(f"{done.rejected:,} rows in all were rejected", file=sys.stderr)
     notes([*done.notes, done.advice], output.quiet)
     return None
+
+
+def erasure(receipt: ErasureReceipt, output: Output) -> None:
+    """The receipt of an erasure; exit 1 where a scan found something all the same."""
+    if output.json:
+        print_json(receipt.to_dict())
+    elif not output.quiet:
+        _erasure_lines(receipt)
+    if receipt.scan and receipt.scan["hits"]:
+        raise SystemExit(1)
+
+
+def _erasure_lines(receipt: ErasureReceipt) -> None:
+    what = "people" if receipt.kind == "user" else "items"
+    n, again = (
+        len(receipt.subjects),
+        " (one that was cut off is finished)" if receipt.resumed else "",
+    )
+    say(f"{n:,} {what} erased in {receipt.seconds['erased']:.1f} s{again}")
+    for place, count in receipt.removed.items():
+        say(f"  {place}: {count:,}")
+    gone = ", ".join(receipt.generations_removed)
+    say(f"generation {receipt.generation} answers; gone, also for a rollback: {gone}")
+    say("what had learned from them:")
+    for one in receipt.learned:
+        when = f" ({one.fitted_in})" if one.fitted_in else "; the next build fits it anew"
+        say(f"  {one.part}: {one.holds}; {one.done}{when}")
+    if receipt.to_fill:
+        say(f"scanned until Chroma is filled again: {', '.join(receipt.to_fill)}")
+    for place in receipt.out_of_reach:
+        say(f"out of reach: {place}")
+    if scan := receipt.scan:
+        looked, found = sum(scan["traces"].values()), sum(scan["hits"].values())
+        say(
+            f"{scan['files']:,} files, {scan['size'] / 1e6:,.0f} MB: of {looked:,} ids, texts and "
+            f"vectors that only they had, {found:,} found"
+        )
+    say(f"receipt {receipt.number}, in the folder erasures of the index")
 
 
 def left_out(signals: Mapping[str, str]) -> list[str]:

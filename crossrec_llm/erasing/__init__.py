@@ -42,6 +42,7 @@ from crossrec_llm.store.index import SEAL
 from crossrec_llm.tables import near_matches
 
 __all__ = [
+    "ErasureReceipt",
     "Found",
     "Scanner",
     "erase_items",

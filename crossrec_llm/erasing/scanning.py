@@ -97,8 +97,11 @@ class Scanner:
         theirs = {
             anchor for held in others for anchor, _ in self._hits(np.frombuffer(held, np.uint8))
         }
+        # Of a short one all forms go: who has it has it in any of them.
+        short = {self._named(n) for n, _ in theirs if len(self.traces[n].content) <= WINDOW}
         for key, places in self._anchors.items():
-            if left := [place for place in places if place not in theirs]:
+            left = [at for at in places if at not in theirs and self._named(at[0]) not in short]
+            if left:
                 fewer._anchors[key] = left
         return fewer
 
@@ -125,8 +128,11 @@ class Scanner:
         return Found(self._by_kind(looked), self._by_kind(found), dict(places), files, size)
 
     def _by_kind(self, numbers: Iterable[int]) -> dict[str, int]:
-        named = {(self.traces[n].kind, self.traces[n].name) for n in numbers}
+        named = set(map(self._named, numbers))
         return dict(sorted(Counter(kind for kind, _ in named).items()))
+
+    def _named(self, n: int) -> tuple[str, str]:
+        return self.traces[n].kind, self.traces[n].name
 
     def _where(self, data: np.ndarray) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         """(anchor, (trace, position)) of each hit."""
