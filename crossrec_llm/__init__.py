@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from crossrec_llm.filter import Filter
     from crossrec_llm.live import LiveReport, add_events, add_items, remove_items
     from crossrec_llm.profiles import Correction, Profile
+    from crossrec_llm.publishing import (
+        Cleared,
+        KeptGeneration,
+        due,
+        gc,
+        generations,
+        publish,
+        rollback,
+    )
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
     from crossrec_llm.records import (
@@ -34,19 +43,25 @@ if TYPE_CHECKING:
         Recommendation,
         Recommendations,
     )
+    from crossrec_llm.rehearsing import Rehearsal, rehearse
+    from crossrec_llm.store import Due
+    from crossrec_llm.upgrading import Upgrade, upgrade
 
 __all__ = [
     "Audience",
     "AudienceMember",
     "BuildReport",
+    "Cleared",
     "Comparison",
     "Contribution",
     "Correction",
     "Counterfactual",
     "CrossrecError",
+    "Due",
     "ErasureReceipt",
     "Filter",
     "Item",
+    "KeptGeneration",
     "LiveReport",
     "Profile",
     "Reason",
@@ -54,21 +69,30 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Recommender",
+    "Rehearsal",
     "Replay",
+    "Upgrade",
     "add_events",
     "add_items",
     "build",
     "compare",
     "counterfactual",
+    "due",
     "erase_items",
     "forget_user",
+    "gc",
+    "generations",
     "pin",
+    "publish",
     "read_answer",
+    "rehearse",
     "remove_items",
     "replay",
+    "rollback",
     "strike",
     "strike_interest",
     "undo",
+    "upgrade",
 ]
 
 _HOMES = {
@@ -98,6 +122,18 @@ _HOMES = {
     "Filter": "filter",
     "Recipe": "recipe",
     "Recommender": "recommender",
+    "Cleared": "publishing",
+    "KeptGeneration": "publishing",
+    "due": "publishing",
+    "gc": "publishing",
+    "generations": "publishing",
+    "publish": "publishing",
+    "rollback": "publishing",
+    "Rehearsal": "rehearsing",
+    "rehearse": "rehearsing",
+    "Due": "store",
+    "Upgrade": "upgrading",
+    "upgrade": "upgrading",
 }
 
 

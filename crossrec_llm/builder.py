@@ -49,7 +49,7 @@ class BuildReport:
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
     `left_out` why some signals could not be, `notes` which walls, entries of the policy and
     standing rules the catalogue has nothing for, `change` up to which change of the records
-    everything is in it.
+    everything is in it, `refitted` whether more than settings is new.
     """
 
     index: str
@@ -66,6 +66,7 @@ class BuildReport:
     left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     change: int = 0
+    refitted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
@@ -82,6 +83,7 @@ def build(
     recipe: str | Path | Recipe | None = None,
     rejects: str | Path | None = None,
     replace: bool = False,
+    tune: bool | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Read, clean, encode, fit and publish one generation of an index.
@@ -100,6 +102,7 @@ def build(
     rejects : CSV file for the rows that were not used; by default in the index's folder.
     replace : the files are all there is; else what came live is merged into them, and stays where
         the files say nothing newer.
+    tune : whether to fit how signals are blended; None = as the recipe says.
     progress : called as progress(step, done, total).
 
     Raises
@@ -109,9 +112,9 @@ def build(
     IndexLocked, StoreUnavailable : the index cannot be written now.
     """
     index = Path(index) if index is not None else default_index()
-    source = _source(items, interactions, rejects, replace)
+    source = source_of(items, interactions, rejects, replace)
     clock = Clock()
-    means = source.means(index, recipe)
+    means = source.means(index, recipe).tuning(tune)
     with IndexWriter.open(index) as writer:
         active = writer.active
         parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
@@ -149,6 +152,7 @@ def build(
         left_out=dict(generation.signals.left_out),
         notes=(*made.notes, *_passed_over(generation)),
         change=made.change,
+        refitted=True,
     )
 
 
@@ -240,12 +244,18 @@ class _Files:
         return Made(catalogue, merged.events, digest, merged.change, truth, tables.report, notes)
 
 
-def _source(
+def source_of(
     items: Inputs | None,
     interactions: Inputs | None,
     rejects: str | Path | None = None,
     replace: bool = False,
 ) -> _Files | _Records:
+    """Where a generation's tables come from: files, or without them the records.
+
+    Raises
+    ------
+    QueryError : something is given that only goes with items.
+    """
     if items is not None:
         return _Files(items, interactions, rejects, replace)
     if interactions is not None or replace:

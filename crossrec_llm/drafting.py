@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +93,13 @@ class Means:
         names = TemplateOptions(history_items=recipe.templates.history_items)
         templates = Templates.load(stored.folder / "prompts", names, tokens=encoder.tokens)
         return cls(recipe, encoder, templates)
+
+    def tuning(self, tune: bool | None) -> Means:
+        """With the blend fitted, or not; None = as the recipe says."""
+        if tune is None:
+            return self
+        blend = replace(self.recipe.blend, tune=tune)
+        return replace(self, recipe=replace(self.recipe, blend=blend))
 
     @property
     def parts(self) -> dict[str, str]:

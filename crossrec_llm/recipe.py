@@ -27,10 +27,21 @@ from crossrec_llm.meaning import EncoderOptions, SpaceOptions, TemplateOptions
 from crossrec_llm.records import STRICT
 from crossrec_llm.resources import default_folder, read_toml
 from crossrec_llm.signals import SIGNAL_NAMES, SignalsOptions
-from crossrec_llm.store import StoreOptions
+from crossrec_llm.store import LiveOptions, StoreOptions
 from crossrec_llm.tables import HistoryOptions, TablesOptions
 
-_ANSWERING = ("blend", "answering", "bridges", "interests", "profile", "rules", "policy", "search")
+# What is fitted depends on none of these.
+_ANSWERING = (
+    "blend",
+    "answering",
+    "bridges",
+    "interests",
+    "profile",
+    "rules",
+    "policy",
+    "search",
+    "live",
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ class Recipe:
     policy: PolicyOptions = field(default_factory=PolicyOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
     store: StoreOptions = field(default_factory=StoreOptions)
+    live: LiveOptions = field(default_factory=LiveOptions)
 
     @classmethod
     def load(cls, name_or_path: str | Path = "default") -> Recipe:

@@ -12,6 +12,21 @@ ItemFiles = Annotated[
     list[Path],
     typer.Option("--items", help="CSV, JSON lines or parquet, also .gz, .zst; repeatable."),
 ]
+MaybeItemFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--items",
+        help="CSV, JSON lines or parquet, also .gz, .zst; repeatable. Without: from the records "
+        "of the index, with what came live.",
+    ),
+]
+MaybeRecipeName = Annotated[
+    str | None,
+    typer.Option(
+        help="A shipped recipe's name, or a TOML file. [default: default; without --items that of "
+        "the index]"
+    ),
+]
 InteractionFiles = Annotated[
     list[Path] | None, typer.Option("--interactions", help="The same, who took what; repeatable.")
 ]
@@ -26,12 +41,16 @@ RejectsFile = Annotated[
 
 @command
 def build(
-    items: ItemFiles,
     where: Where,
     output: Output,
+    items: MaybeItemFiles = None,
     interactions: InteractionFiles = None,
-    recipe: RecipeName = "default",
+    recipe: MaybeRecipeName = None,
     rejects: RejectsFile = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="The files are all there is: drop what came live."),
+    ] = False,
     tune: Annotated[
         bool | None,
         typer.Option(
@@ -39,22 +58,21 @@ def build(
         ),
     ] = None,
 ) -> None:
-    """Read, clean, encode, fit and publish an index; goes on where a killed build stopped."""
-    from dataclasses import replace
+    """Read, clean, encode, fit and publish an index; goes on where a killed build stopped.
 
+    Without --items a new generation is made from the records of the index.
+    """
     from crossrec_llm.builder import build
-    from crossrec_llm.recipe import Recipe
 
-    settings = Recipe.load(recipe)
-    if tune is not None:
-        settings = replace(settings, blend=replace(settings.blend, tune=tune))
     with show.progress(output.quiet or output.json) as progress:
         done = build(
-            items,
+            items or None,
             interactions or None,
             where.index,
-            recipe=settings,
+            recipe=recipe,
             rejects=rejects,
+            replace=replace,
+            tune=tune,
             progress=progress,
         )
     if output.json:
@@ -64,10 +82,10 @@ def build(
     if done.unchanged:
         show.say(f"{done.index}: nothing changed, generation {done.generation} stays active")
         return
-    if done.report is None:
+    if not done.refitted:
         show.say(f"{done.index}: generation {done.generation} has the same parts, new settings")
         return
-    for line in done.report.lines():
+    for line in done.report.lines() if done.report else ():
         show.say(line)
     show.say(
         f"{done.index}: generation {done.generation} with {done.items:,} items, {done.users:,} "
@@ -76,7 +94,7 @@ def build(
     )
     for line in [*show.blend(done.blend), *show.left_out(done.left_out), *done.notes]:
         show.say(line)
-    if done.report.rejected:
+    if done.report and done.report.rejected:
         place = rejects or where.index / "rejects.csv"
         show.say(f"the {done.report.rejected:,} rejected rows are in {place}")
     show.say(", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items()))

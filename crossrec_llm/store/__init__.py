@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
+from crossrec_llm.store.churn import Due, LiveOptions
 from crossrec_llm.store.collections import Collections
+from crossrec_llm.store.database import LAYOUT
 from crossrec_llm.store.erasures import Barred, Erasures, Kind, Removed
-from crossrec_llm.store.index import Index, StoredGeneration, damage
+from crossrec_llm.store.index import Index, StoredGeneration, damage, load_generation, read_manifest
 from crossrec_llm.store.ledger import Ledger, Merged
-from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences
+from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences, number_of
 from crossrec_llm.store.receipts import (
     ErasureReceipt,
     Learned,
@@ -22,12 +24,14 @@ from crossrec_llm.store.writer import Draft, IndexWriter, Truth
 
 __all__ = [
     "FORMAT",
+    "LAYOUT",
     "Appended",
     "Barred",
     "ChromaSearch",
     "ChromaStore",
     "Collections",
     "Draft",
+    "Due",
     "ErasureReceipt",
     "Erasures",
     "ExactSearch",
@@ -38,6 +42,7 @@ __all__ = [
     "Learned",
     "Ledger",
     "LiveItems",
+    "LiveOptions",
     "Manifest",
     "Merged",
     "Put",
@@ -51,8 +56,11 @@ __all__ = [
     "content_digest",
     "damage",
     "differences",
+    "load_generation",
     "next_number",
+    "number_of",
     "reachability",
+    "read_manifest",
     "read_receipts",
     "top",
 ]

@@ -128,6 +128,20 @@ def damaged(folder: Path, why: str) -> IndexDamaged:
     )
 
 
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of an index's folder, whatever has become of its generations.
+
+    Raises
+    ------
+    IndexMissing : there is none; names the command that makes one.
+    IndexMismatch, IndexDamaged : it cannot be read.
+    """
+    try:
+        return Manifest.read(path / MANIFEST)
+    except FileNotFoundError:
+        raise missing(path) from None
+
+
 def missing(path: Path) -> IndexMissing:
     command = f"`crossrec build --items FILE --interactions FILE --index {path}`"
     if (path / LEDGER).exists():

@@ -98,6 +98,11 @@ class Ledger:
         return str(self._database.one("SELECT value FROM about WHERE name = 'id'"))
 
     @property
+    def layout(self) -> int:
+        """Of the file; opening it for writing brings it to the newest."""
+        return self._database.layout
+
+    @property
     def change(self) -> int:
         """The number of the last live change; 0 before the first."""
         return changes.last_change(self._database)

@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -38,10 +38,11 @@ from crossrec_llm.store.index import (
     load_generation,
     missing,
     prefix_of,
+    read_manifest,
 )
 from crossrec_llm.store.ledger import Ledger
 from crossrec_llm.store.lock import LOCK, free_lock, take_lock
-from crossrec_llm.store.manifest import GenerationRecord, Manifest, number_of
+from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, number_of
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -91,7 +92,7 @@ class IndexWriter:
         self.path, self.ledger = path, ledger
         self.cache_path = path / CACHE
         self._lock, self._keep = lock, keep
-        self._manifest = _read_manifest(path)
+        self._manifest = read_manifest(path) if (path / MANIFEST).exists() else None
         self.active: StoredGeneration | None = None
         if self._manifest:
             try:
@@ -102,21 +103,25 @@ class IndexWriter:
                 _log.warning("%s", error)
 
     @classmethod
-    def open(cls, path: Path, *, keep: int = 2) -> Self:
+    def open(cls, path: Path, *, keep: int = 2, make: bool = True) -> Self:
         """Take the lock; the folder is made if it is not there.
 
         Parameters
         ----------
+        make : False refuses a place where no index was built.
         keep : how many generations stay after publishing, the active one included; 1 or more.
 
         Raises
         ------
+        IndexMissing : there is none, and none is to be made.
         IndexLocked : at once, naming the process that writes.
         IndexDamaged, IndexMismatch : what is there cannot be continued.
         StoreUnavailable : the place cannot be written, or holds something else.
         """
         if path.exists() and not path.is_dir():
             raise StoreUnavailable(f"{path}: this is a file; an index is a folder")
+        if not make:
+            read_manifest(path)
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(path)
@@ -177,6 +182,7 @@ class IndexWriter:
 
         Chroma and all files of the draft must be closed. The checksums of all its files go into
         its generation.json. Everything is durable before one rename makes the generation known.
+        Another one that waits is removed.
 
         Parameters
         ----------
@@ -186,7 +192,9 @@ class IndexWriter:
         manifest = self._require_manifest()
         if truth is not None:
             self._set_aside(draft.name, truth)
-        self._write(manifest.adding(draft.name, self._seal(draft, counts, change)))
+        known = manifest.adding(draft.name, self._seal(draft, counts, change))
+        self._write(known.keeping(len(known.published), waiting=1))
+        self._remove_all_but(self._require_manifest().generations)
         return self.stored(draft.name)
 
     def publish(
@@ -247,6 +255,10 @@ class IndexWriter:
             self._write(kept)
         self._remove_all_but(kept.generations)
         return sorted(manifest.generations.keys() - kept.generations.keys(), key=number_of)
+
+    def rewrite_manifest(self) -> None:
+        """The same in the format of this version."""
+        self._write(replace(self._require_manifest(), format=FORMAT))
 
     def stored(self, name: str) -> StoredGeneration:
         """A kept generation by its name.
@@ -349,13 +361,6 @@ def _refuse_foreign(path: Path) -> None:
         raise StoreUnavailable(
             f"{path}: this folder holds other things ({shown}); give a new or an empty one"
         )
-
-
-def _read_manifest(path: Path) -> Manifest | None:
-    try:
-        return Manifest.read(path / MANIFEST)
-    except FileNotFoundError:
-        return None
 
 
 def _make_true(ledger: Ledger, truth: Truth, progress: Progress | None) -> None:

@@ -1,0 +1,224 @@
+"""Which generation of an index answers: publish, roll back, clear away, build when it is due."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from crossrec_llm.drafting import clear_server, recipe_of
+from crossrec_llm.errors import IndexDamaged, QueryError
+from crossrec_llm.generation import Generation
+from crossrec_llm.resources import default_index
+from crossrec_llm.store import Due, Index, IndexWriter, Manifest, number_of, read_manifest
+from crossrec_llm.store.files import disk_errors
+
+State = Literal["live", "before", "waiting"]
+
+_LOG = "build.log"
+
+
+@dataclass(frozen=True)
+class KeptGeneration:
+    """One generation that an index keeps.
+
+    state : "live" answers; "before" was live, `rollback` goes to the newest of them; "waiting"
+        was rehearsed or rolled back from, `publish` makes it live.
+    built : ISO 8601 in UTC; "" where it was not written down.
+    change : up to which change of the records everything is in it; what came later is laid over.
+    recipe : start of the fingerprint of its recipe.
+    bytes : its size on disk.
+    """
+
+    name: str
+    state: State
+    built: str
+    change: int
+    counts: dict[str, int]
+    recipe: str
+    bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """removed : names of generations, oldest first; freed : bytes; kept : the names of the rest."""
+
+    removed: tuple[str, ...]
+    freed: int
+    kept: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"removed": list(self.removed), "freed": self.freed, "kept": list(self.kept)}
+
+
+def generations(index: str | Path | None = None) -> tuple[KeptGeneration, ...]:
+    """All that are kept, oldest first.
+
+    Raises
+    ------
+    IndexMissing, IndexMismatch, IndexDamaged : what is wrong with the manifest.
+    """
+    place = _place(index)
+    manifest = read_manifest(place)
+    names = sorted(manifest.generations, key=number_of)
+    return tuple(_kept(place, manifest, name) for name in names)
+
+
+def publish(index: str | Path | None = None, name: str | None = None) -> KeptGeneration:
+    """Have a kept generation answer, by one rename; by default the newest that waits.
+
+    It is checked against its checksums and loaded first. What came live since it was built is laid
+    over it by whoever reads. Where it was rehearsed from files, these become the truth with it.
+
+    Raises
+    ------
+    QueryError : none waits, or none is called that.
+    IndexDamaged, IndexMismatch : it is not whole, or of a version that cannot be read.
+    IndexLocked, StoreUnavailable : the index cannot be written now.
+    """
+    with _writer(index) as writer:
+        manifest = _manifest(writer)
+        if name is None and not manifest.waiting:
+            raise QueryError(
+                "no generation waits to be published; `crossrec rehearse` makes one, "
+                "`crossrec generations` lists what there is"
+            )
+        return _activate(writer, name or manifest.waiting[-1])
+
+
+def rollback(index: str | Path | None = None) -> KeptGeneration:
+    """Have the generation answer that answered before the active one, by one rename.
+
+    The one that is left waits: `publish` makes it live again. The records stay as they are.
+
+    Raises
+    ------
+    QueryError : there is none before it.
+    Others as for `publish`.
+    """
+    with _writer(index) as writer:
+        manifest = _manifest(writer)
+        if manifest.previous is None:
+            raise QueryError(
+                f"there is no generation before {manifest.active} to go back to; "
+                "`crossrec generations` lists what there is"
+            )
+        return _activate(writer, manifest.previous)
+
+
+def gc(index: str | Path | None = None, keep: int = 2) -> Cleared:
+    """Remove all generations but the active one and those that were live right before it.
+
+    Those that wait go too, and what is left of killed builds.
+
+    Parameters
+    ----------
+    keep : how many stay, the active one included; 1 or more.
+
+    Raises
+    ------
+    QueryError : `keep` is below 1.
+    IndexLocked, StoreUnavailable : the index cannot be written now.
+    """
+    if keep < 1:
+        raise QueryError(f"keep must be 1 or more, not {keep}: the active generation stays")
+    with _writer(index) as writer:
+        before = _manifest(writer)
+        urls = {_url(writer, name) for name in before.generations}
+        size = _size(writer.path)
+        removed = writer.collect(keep)
+        clear_server(writer, urls)
+        kept = sorted(_manifest(writer).generations, key=number_of)
+        return Cleared(tuple(removed), max(0, size - _size(writer.path)), tuple(kept))
+
+
+def due(index: str | Path | None = None) -> Due:
+    """How much came live since the active generation was built, and whether to build anew."""
+    with Index.open(_place(index)) as opened:
+        return Due.of(opened, recipe_of(opened.generation).live)
+
+
+def start_build(index: str | Path | None = None) -> int | None:
+    """Start `crossrec build` from the records in a process of its own, and leave it alone.
+
+    What it says goes to build.log in the index's folder. Only the command line calls this; a
+    library does not start processes.
+
+    Returns
+    -------
+    Its process id; None where one that was started like this is still at work.
+    """
+    import fcntl
+    import subprocess
+
+    place = _place(index)
+    with disk_errors(place), (place / _LOG).open("ab") as log:
+        # The child inherits the lock with the file, and gives it back when it ends, however.
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        log.truncate(0)
+        command = [sys.executable, "-m", "crossrec_llm", "build", "--index", str(place)]
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    process.returncode = 0  # nobody waits for it: no warning when this object goes
+    return process.pid
+
+
+def _place(index: str | Path | None) -> Path:
+    return Path(index) if index is not None else default_index()
+
+
+def _writer(index: str | Path | None) -> IndexWriter:
+    return IndexWriter.open(_place(index), make=False)
+
+
+def _manifest(writer: IndexWriter) -> Manifest:
+    assert writer.manifest is not None, "an index without one is refused before"
+    return writer.manifest
+
+
+def _activate(writer: IndexWriter, name: str) -> KeptGeneration:
+    manifest = _manifest(writer)
+    if name == manifest.active:
+        return _kept(writer.path, manifest, name)
+    if name in manifest.generations:
+        Generation.load(writer.stored(name))
+    writer.activate(name)
+    return _kept(writer.path, _manifest(writer), name)
+
+
+def _kept(place: Path, manifest: Manifest, name: str) -> KeptGeneration:
+    record = manifest.generations[name]
+    before: State = "before" if name in manifest.published else "waiting"
+    return KeptGeneration(
+        name=name,
+        state="live" if name == manifest.active else before,
+        built=record.built,
+        change=record.change,
+        counts=dict(record.counts),
+        recipe=record.parts.get("recipe", "")[:12],
+        bytes=_size(place / "generations" / name),
+    )
+
+
+def _url(writer: IndexWriter, name: str) -> str:
+    """Of the Chroma server that a generation lies on; "" for none, or one that cannot be read."""
+    try:
+        return recipe_of(writer.stored(name)).store.url
+    except IndexDamaged:
+        return ""
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
