@@ -140,7 +140,7 @@ def _erase(
         clear_server(writer, {old.recipe.store.url})
         if resumed or kind == "item":
             with VectorCache.open(writer.cache_path, old.raw.shape[1]) as cache:
-                counts["encoded texts"] = cache.keep(new.generation.raw)
+                counts["encoded texts"] = cache.keep(_in_use(writer.active, new.generation))
         erasures.scour()
         erasures.done()
 
@@ -286,6 +286,12 @@ def _templates(generation: Generation, *, encoded: bool = True) -> Templates:
     names = TemplateOptions(history_items=recipe.templates.history_items)
     tokens = Encoder(recipe.encoder).tokens if encoded else None
     return Templates.load(generation.stored.folder / "prompts", names, tokens=tokens)
+
+
+def _in_use(stored: StoredGeneration, generation: Generation) -> np.ndarray:
+    """(n, dim) float32, the encoded texts of its items, and those that watch over the encoder."""
+    canaries = Canaries.load(stored.folder)
+    return np.concatenate([generation.raw, *([canaries.vectors] if canaries else [])])
 
 
 def _link(source: Path, target: Path) -> None:

@@ -174,6 +174,34 @@ def users_since(database: Database, change: int) -> list[str]:
     return [user_id for (user_id,) in rows]
 
 
+class _Users:
+    """Keys of users and the next number of an event of theirs; new users get a key."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+        self._known: dict[str, tuple[int, int]] = {}
+
+    def find(self, user_id: str) -> int | None:
+        """The key of a user who is there."""
+        if user_id not in self._known:
+            row = self._execute("SELECT key FROM users WHERE user_id = ?", (user_id,)).fetchone()
+            if row is None:
+                return None
+            last = "SELECT coalesce(max(seq) + 1, 0) FROM events WHERE user = ?"
+            self._known[user_id] = row[0], self._execute(last, row).fetchone()[0]
+        return self._known[user_id][0]
+
+    def next(self, user_id: str) -> tuple[int, int]:
+        """The key and number of the next event of a user."""
+        if self.find(user_id) is None:
+            key = self._execute("SELECT coalesce(max(key) + 1, 0) FROM users").fetchone()[0]
+            self._execute("INSERT INTO users VALUES (?, ?)", (key, user_id))
+            self._known[user_id] = key, 0
+        key, seq = self._known[user_id]
+        self._known[user_id] = key, seq + 1
+        return key, seq
+
+
 def _known_items(execute: Execute, item_ids: Sequence[str]) -> dict[str, int]:
     """The keys of items; refuses ids that are not there."""
     keys = {}
