@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PLAIN_WIDTH = 120
 
+_ERASED = {"user": ("person", "people"), "item": ("item", "items")}
+
 
 def print_json(document: dict[str, Any]) -> None:
     json.dump(document, sys.stdout, ensure_ascii=False, indent=2, allow_nan=False)
@@ -328,11 +330,9 @@ def erasure(receipt: ErasureReceipt, output: Output) -> None:
 
 
 def _erasure_lines(receipt: ErasureReceipt) -> None:
-    what = "people" if receipt.kind == "user" else "items"
-    n, again = (
-        len(receipt.subjects),
-        " (one that was cut off is finished)" if receipt.resumed else "",
-    )
+    n, (one, many) = len(receipt.subjects), _ERASED[receipt.kind]
+    what = one if n == 1 else many
+    again = " (and what was cut off is finished)" if receipt.resumed else ""
     say(f"{n:,} {what} erased in {receipt.seconds['erased']:.1f} s{again}")
     for place, count in receipt.removed.items():
         say(f"  {place}: {count:,}")

@@ -18,8 +18,18 @@ TESTS: tuple[str, ...] = tuple(
     found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")
 )
 
-LEAST: dict[str, float] = {}
-MOST: dict[str, float] = {}
+LEAST: dict[str, float] = {
+    "users: found before, share": 1.0,
+    "items: found before, share": 1.0,
+}
+MOST: dict[str, float] = {
+    "users: found after": 0,
+    "items: found after": 0,
+    "users: found after filling": 0,
+    "items: found after filling": 0,
+    "users: seconds": 60,
+    "items: seconds": 60,
+}
 # Only the long form has to be as long as this.
 LONG: dict[str, float] = {}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -36,73 +38,48 @@ def run(short: bool, seed: int, index: Path | None = None) -> dict[str, float]:
 
 def _shop(folder: Path, place: Path) -> None:
     """The invented shop of the tests, with ids that no other bytes are by chance."""
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
     from tests import shop
 
-    def distinct(column: pa.ChunkedArray, letter: str) -> pa.Array:
-        names = [f"{letter}-7f3a9c{len(id):02}{id}-{hash_of(id)}" for id in column.to_pylist()]
-        return pa.array(names)
+    def distinct(table: pa.Table, name: str) -> pa.Table:
+        ids = table[name].to_pylist()
+        new = [f"{id}-{hashlib.blake2b(id.encode(), digest_size=8).hexdigest()}" for id in ids]
+        return table.set_column(table.column_names.index(name), name, pa.array(new))
 
-    def hash_of(id: str) -> str:
-        return f"{int.from_bytes(id.encode()[-6:], 'big') * 0x9E3779B1 % (1 << 32):08x}"
-
-    items, events = shop.items(), shop.interactions()
-    items = _with(items, "item_id", distinct(items["item_id"], "i"))
-    events = _with(events, "item_id", distinct(events["item_id"], "i"))
-    events = _with(events, "user_id", distinct(events["user_id"], "u"))
-    build(items, events, place)
-
-
-def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
-    return table.set_column(table.column_names.index(name), name, values)
+    events = distinct(distinct(shop.interactions(), "item_id"), "user_id")
+    build(distinct(shop.items(), "item_id"), events, place)
 
 
 def _erased(place: Path, kind: Kind, n: int, rng: np.random.Generator) -> dict[str, float]:
-    plural = f"{kind}s"
-    ids, scanner, before = _drawn(place, kind, n, rng)
-    erase = forget_user if kind == "user" else erase_items
-    started = time.perf_counter()
-    receipt = erase(place, ids, refill=False)
-    erased = time.perf_counter() - started
+    what, erase = f"{kind}s", forget_user if kind == "user" else erase_items
+    ids, scanner = _drawn(place, kind, n, rng)
+    before = scanner.scan(place)
+    started, worked = time.perf_counter(), time.process_time()
+    erase(place, ids, refill=False)
+    seconds, worked = time.perf_counter() - started, time.process_time() - worked
     after = scanner.scan(place)
-    with Index.open(place) as opened:
-        held = Generation.load(opened.generation)
-        there = set(held.users.ids if kind == "user" else held.catalogue.ids)
+    looked_for = sum(before.traces.values())
     figures: dict[str, float] = {
-        f"{plural} erased": len(ids) - len(there & set(ids)),
-        f"{plural}: traces looked for": sum(before.traces.values()),
-        f"{plural}: traces found before, share": _share(before.hits, before.traces),
-        f"{plural}: traces found after": sum(after.hits.values()),
-        f"{plural}: bytes scanned": after.size,
-        f"{plural}: seconds": erased,
+        f"{what}: looked for": looked_for,
+        **{f"{what}: {of}s looked for": found for of, found in before.traces.items()},
+        f"{what}: found before, share": sum(before.hits.values()) / max(1, looked_for),
+        f"{what}: found after": sum(after.hits.values()),
+        f"{what}: bytes scanned": after.size,
+        f"{what}: seconds": seconds,
+        f"{what}: processor seconds": worked,
     }
-    for what, found in after.traces.items():
-        figures[f"{plural}: {what}s looked for"] = found
-    # Filling Chroma again is no part of the erasure, and must not bring anything back.
+    # One more, with Chroma filled again: that must not bring anything back.
     started = time.perf_counter()
-    _refilled(place, kind, rng)
-    figures[f"{plural}: seconds of one more, Chroma filled again"] = time.perf_counter() - started
-    again = scanner.scan(place)
-    figures[f"{plural}: traces found after filling"] = sum(again.hits.values())
-    assert not receipt.scan
+    erase(place, _drawn(place, kind, 1, rng)[0])
+    figures[f"{what}: seconds with Chroma filled again"] = time.perf_counter() - started
+    figures[f"{what}: found after filling"] = sum(scanner.scan(place).hits.values())
     return figures
 
 
-def _drawn(
-    place: Path, kind: Kind, n: int, rng: np.random.Generator
-) -> tuple[list[str], Scanner, object]:
-    """Ids, what only they have, and what a scan finds of it."""
+def _drawn(place: Path, kind: Kind, n: int, rng: np.random.Generator) -> tuple[list[str], Scanner]:
+    """Ids, and a search for what only they have."""
     with Index.open(place) as opened:
         generation = Generation.load(opened.generation)
         known = generation.users.ids if kind == "user" else generation.catalogue.ids
         ids = [known[at] for at in rng.choice(len(known), n, replace=False)]
-        scanner = traces_of(generation, opened.ledger, kind, ids)
-    return ids, scanner, scanner.scan(place)
-
-
-def _refilled(place: Path, kind: Kind, rng: np.random.Generator) -> None:
-    ids, _, _ = _drawn(place, kind, 1, rng)
-    (forget_user if kind == "user" else erase_items)(place, ids)
-
-
-def _share(found: dict[str, int], looked_for: dict[str, int]) -> float:
-    return sum(found.values()) / max(1, sum(looked_for.values()))
+        return ids, traces_of(generation, opened.ledger, kind, ids)

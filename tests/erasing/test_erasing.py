@@ -315,7 +315,7 @@ def test_a_reader_that_holds_on_is_told_of(index, monkeypatch):
 def test_the_commands(index, crossrec):
     code, out, _ = crossrec("forget-user", "u3", "--index", index, "--prove")
     assert code == 0
-    assert "1 people erased" in out
+    assert "1 person erased" in out
     assert "0 found" in out
     assert "out of reach: backups" in out
     code, out, _ = crossrec(
