@@ -330,8 +330,8 @@ def erasure(receipt: ErasureReceipt, output: Output) -> None:
 
 
 def _erasure_lines(receipt: ErasureReceipt) -> None:
-    n, (one, many) = len(receipt.subjects), _ERASED[receipt.kind]
-    what = one if n == 1 else many
+    n, names = len(receipt.subjects), _ERASED[receipt.kind]
+    what = names[n != 1]
     again = " (and what was cut off is finished)" if receipt.resumed else ""
     say(f"{n:,} {what} erased in {receipt.seconds['erased']:.1f} s{again}")
     for place, count in receipt.removed.items():
