@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ class Opened:
 def test_threads_that_search_at_once_open_chroma_once(generation, monkeypatch):
     opened = []
     monkeypatch.setattr(generation_module, "open_chroma", lambda *_: Opened(opened))
-    generation.stored = object()
+    generation.stored = SimpleNamespace(parts={})
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(generation.chroma_search, ["items", "users"] * 4))
     assert len(opened) == 1
