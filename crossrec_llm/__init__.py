@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         replay,
     )
     from crossrec_llm.correcting import pin, strike, strike_interest, undo
+    from crossrec_llm.erasing import ErasureReceipt, erase_items, forget_user
     from crossrec_llm.errors import CrossrecError
     from crossrec_llm.filter import Filter
     from crossrec_llm.live import LiveReport, add_events, add_items, remove_items
@@ -68,6 +69,7 @@ __all__ = [
     "Counterfactual",
     "CrossrecError",
     "Due",
+    "ErasureReceipt",
     "Filter",
     "Item",
     "KeptGeneration",
@@ -91,6 +93,8 @@ __all__ = [
     "compare",
     "counterfactual",
     "due",
+    "erase_items",
+    "forget_user",
     "gc",
     "generations",
     "pin",
@@ -129,6 +133,9 @@ _HOMES = {
     "remove_items": "live",
     "Correction": "profiles",
     "Profile": "profiles",
+    "ErasureReceipt": "erasing",
+    "erase_items": "erasing",
+    "forget_user": "erasing",
     "CrossrecError": "errors",
     "Filter": "filter",
     "Recipe": "recipe",

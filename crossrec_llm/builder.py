@@ -24,6 +24,7 @@ from crossrec_llm.store import (
     Index,
     IndexWriter,
     StoredGeneration,
+    complete_receipts,
     damage,
 )
 from crossrec_llm.tables import (
@@ -136,6 +137,7 @@ def build(
         counts = counted(generation, events)
         published = writer.publish(draft, counts, made.truth, change=made.change, progress=progress)
         clear_server(writer, {means.recipe.store.url})
+        complete_receipts(index, published.name)
     return BuildReport(
         index=str(index),
         generation=published.name,
@@ -147,7 +149,7 @@ def build(
         report=made.report,
         blend=generation.tuned,
         left_out=dict(generation.signals.left_out),
-        notes=_passed_over(generation),
+        notes=(*made.notes, *_passed_over(generation)),
         change=made.change,
         refitted=True,
         dropped=made.dropped,

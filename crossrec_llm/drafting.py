@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,14 @@ import pyarrow as pa
 from crossrec_llm import __version__
 from crossrec_llm.answering import TunedBlend
 from crossrec_llm.errors import IndexDamaged, IndexMismatch, StoreError
-from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation, open_chroma
 from crossrec_llm.meaning import Canaries, Encoder, TemplateOptions, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item, Progress
 from crossrec_llm.resources import default_folder
 from crossrec_llm.store import (
     ChromaStore,
+    Collections,
     Draft,
     IndexWriter,
     StoredGeneration,
@@ -225,7 +226,8 @@ def copy_draft(
     if canaries := Canaries.load(old.folder):
         canaries.save(draft.folder)
     if not recipe.store.url:
-        shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
+        if (old.folder / "chroma").exists():  # an erasure may have left it to be filled again
+            shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
         return draft
     with open_chroma(recipe, draft) as chroma:
         fill(chroma, changed, writer.ledger.events(), templates)
@@ -244,24 +246,29 @@ def clear_server(writer: IndexWriter, urls: set[str]) -> None:
 
 
 def fill(
-    chroma: ChromaStore,
+    chroma: Collections,
     generation: Generation,
     events: pa.Table,
     templates: Templates,
     progress: Progress | None = None,
+    *,
+    only: Sequence[CollectionName] = COLLECTIONS,
 ) -> None:
     """Items in the space, their texts as encoded, items in the graph, users' profiles."""
     catalogue, users = generation.catalogue, generation.users
     records = [catalogue.item(row) for row in range(len(catalogue))]
-    texts = templates.item_texts(catalogue)
-    told = _told(generation, events, templates, records)
+    texts = templates.item_texts(catalogue) if "items" in only else None
+    told = _told(generation, events, templates, records) if "users" in only else None
     metadata = [_item_metadata(item) for item in records]
-    chroma.write("items", catalogue.ids, generation.vectors, texts, metadata, progress=progress)
-    chroma.write("texts", catalogue.ids, generation.raw, None, metadata, progress=progress)
-    if generation.signals.graph is not None:
-        graph = generation.signals.graph
-        chroma.write("graph", catalogue.ids, graph, None, metadata, progress=progress)
-    chroma.write("users", users.ids, users.vectors, told, None, progress=progress)
+    for name in only:
+        vectors = generation.rows_of(name)
+        if vectors is None:
+            continue
+        if name == "users":
+            chroma.write(name, users.ids, vectors, told, None, progress=progress)
+        else:
+            documents = texts if name == "items" else None
+            chroma.write(name, catalogue.ids, vectors, documents, metadata, progress=progress)
 
 
 def _told(
@@ -298,17 +305,9 @@ def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
     }
 
 
-def collections(generation: Generation) -> Iterator[tuple[str, list[str], np.ndarray]]:
-    """What Chroma holds of a generation: name, ids and (n, dim) float32 vectors of each."""
-    catalogue, users = generation.catalogue, generation.users
-    yield "items", catalogue.ids, generation.vectors
-    yield "texts", catalogue.ids, generation.raw
-    if generation.signals.graph is not None:
-        yield "graph", catalogue.ids, generation.signals.graph
-    yield "users", users.ids, users.vectors
-
-
-def require_reachable(chroma: ChromaStore, generation: Generation) -> None:
+def require_reachable(
+    chroma: Collections, generation: Generation, *, only: Sequence[CollectionName] = COLLECTIONS
+) -> None:
     """Refuse a generation in which an item, or one of a sample of users, does not find itself.
 
     Raises
@@ -316,9 +315,12 @@ def require_reachable(chroma: ChromaStore, generation: Generation) -> None:
     StoreError : how many do not, and the setting that helps.
     """
     sample = None if len(generation.catalogue) <= CHECK_ALL_BELOW else CHECK_SAMPLE
-    for name, ids, vectors in collections(generation):
+    for name in only:
+        vectors = generation.rows_of(name)
+        if vectors is None:
+            continue
         size = CHECK_USERS if name == "users" else sample
-        found = reachability(chroma.search(name, ids), vectors, sample=size)
+        found = reachability(chroma.search(name, generation.ids_of(name)), vectors, sample=size)
         if found.unreachable or found.recall_at_10 < LEAST_RECALL:
             raise StoreError(
                 f"the vector index was not published: of {found.checked:,} vectors checked "

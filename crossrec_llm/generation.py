@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,7 @@ from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress, Receipt
 from crossrec_llm.signals import FittedSignals, Text, TextOptions
 from crossrec_llm.store import (
-    ChromaStore,
+    Collections,
     Draft,
     ExactSearch,
     Overlaid,
@@ -56,6 +56,10 @@ _CHECKED = (
 )
 
 CollectionName = Literal["items", "texts", "graph", "users"]
+COLLECTIONS: tuple[CollectionName, ...] = get_args(CollectionName)
+
+SCANNED = "collections to fill"
+"""The part of a stored generation that names those that Chroma lacks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -369,18 +373,37 @@ class Generation:
     def chroma_search(self, collection: CollectionName) -> Search:
         """Nearest-neighbour search in Chroma, and exactly over what came since.
 
-        `texts` are raw, the others in the space.
+        `texts` are raw, the others in the space. Where Chroma has yet to be filled again after an
+        erasure, everything is scanned.
         """
         assert self._chroma is not None, "a generation in memory has no Chroma"
+        vectors = self.rows_of(collection)
+        assert vectors is not None, f"there is no {collection} to search"
+        if collection in self.scanned:
+            return ExactSearch(vectors)
         if collection == "users":
             return self._chroma.search(collection, self.users.ids)
         built = self._chroma.search(collection, self.catalogue.ids[: self._chroma.n_items])
-        if not len(self.live.late):
-            return built
-        as_now = {"items": self.vectors, "texts": self.raw, "graph": self.signals.graph}
-        vectors = as_now[collection]
-        assert vectors is not None
-        return Overlaid(built, vectors, self.live.late)
+        return Overlaid(built, vectors, self.live.late) if len(self.live.late) else built
+
+    @property
+    def scanned(self) -> tuple[str, ...]:
+        """The collections that Chroma lacks: an erasure emptied them, and did not fill them yet."""
+        said = self.stored.parts.get(SCANNED, "") if self.stored else ""
+        return tuple(said.split(", ")) if said else ()
+
+    def rows_of(self, collection: CollectionName) -> np.ndarray | None:
+        """The vectors that a collection holds, in the order of its ids; None = it is not there."""
+        return {
+            "items": self.vectors,
+            "texts": self.raw,
+            "graph": self.signals.graph,
+            "users": self.users.vectors,
+        }[collection]
+
+    def ids_of(self, collection: CollectionName) -> list[str]:
+        """The ids of the rows of a collection."""
+        return self.users.ids if collection == "users" else self.catalogue.ids
 
     def close(self) -> None:
         """Let go of Chroma; a later search opens it again."""
@@ -395,7 +418,7 @@ class _Chroma:
         self._recipe, self._stored = recipe, stored
         self.n_items = stored.counts["items"]
         self._opening = Lock()
-        self._store: ChromaStore | None = None
+        self._store: Collections | None = None
         self._searches: dict[str, Search] = {}
 
     def search(self, collection: CollectionName, ids: list[str]) -> Search:
@@ -416,12 +439,12 @@ class _Chroma:
 
 def open_chroma(
     recipe: Recipe, stored: StoredGeneration | Draft, *, asking: bool = False
-) -> ChromaStore:
-    """The generation's own Chroma database, or its collections on the server of the recipe.
+) -> Collections:
+    """The generation's own Chroma databases, or its collections on the server of the recipe.
 
     `asking`: for a question, which waits less long for a server than a build does.
     """
     options = recipe.store.asking if asking else recipe.store
     if recipe.store.url:
-        return ChromaStore.server(recipe.store.url, prefix=stored.prefix, options=options)
-    return ChromaStore.embedded(stored.folder / "chroma", options)
+        return Collections.server(recipe.store.url, prefix=stored.prefix, options=options)
+    return Collections.embedded(stored.folder / "chroma", options)

@@ -13,7 +13,7 @@ from crossrec_llm.errors import DataError, IndexDamaged, UnknownItem
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
-from crossrec_llm.store import Due, Index, Ledger
+from crossrec_llm.store import Barred, Due, Index, Ledger
 from crossrec_llm.tables import Inputs, TableReport, TablesOptions, near_matches
 from crossrec_llm.tables import read_events as _read_events
 from crossrec_llm.tables import read_items as _read_items
@@ -30,6 +30,7 @@ class LiveReport:
 
     change : the number of the last change of the records.
     added, changed, unchanged, repeated, removed : items, or events.
+    erased : events of erased people that are older than the erasure: they are left out.
     rejected : rows that cannot be used; `report` says which and why.
     due : how much came live since the generation that answers, and whether to build a new one.
     """
@@ -42,8 +43,15 @@ class LiveReport:
     unchanged: int = 0
     repeated: int = 0
     removed: int = 0
+    erased: int = 0
     rejected: int = 0
     report: TableReport | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """On the input, and on what was left out of it."""
+        found = self.report.notes if self.report else ()
+        return (*found, *Barred(user_rows=self.erased).notes)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -86,12 +94,13 @@ def add_events(
             progress=progress,
         )
         _require_some(found.report)
-        added = repeated = 0
+        added = repeated = erased = 0
         for part in _batches(len(found.table), progress):
             done = change.ledger.append(found.table[part], found.ids[part])
             added, repeated = added + done.added, repeated + done.repeated
+            erased += done.erased
         told = change.report(found.report)
-        return replace(told, added=added, repeated=repeated)
+        return replace(told, added=added, repeated=repeated, erased=erased)
 
 
 def add_items(

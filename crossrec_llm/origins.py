@@ -31,6 +31,7 @@ class Made:
     truth : what becomes true with it; None where it was read from the truth.
     report : of reading files.
     dropped : live changes of items and live events that are not in it.
+    notes : what was left out of the files.
     """
 
     catalogue: Catalogue
@@ -40,6 +41,7 @@ class Made:
     truth: Truth | None = None
     report: Report | None = None
     dropped: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,16 +67,18 @@ class Files:
             self.items, self.interactions, recipe.tables, rejects=rejects, progress=progress
         )
         _require_events(tables)
-        items, events, change = tables.catalogue.table, tables.events, writer.ledger.change
+        ledger = writer.ledger
+        items, events, barred = ledger.erasures.barred(tables.catalogue.table, tables.events)
         if self.replace:
-            digest, truth = content_digest(items, events), Truth(items, events, change)
-            dropped = writer.ledger.count_since(0)
-            return Made(tables.catalogue, events, digest, change, truth, tables.report, dropped)
-        merged = writer.ledger.merged(items, events)
-        digest = content_digest(merged.items, merged.events)
-        truth = Truth(items, events, merged.change, digest)
-        catalogue = Catalogue.from_table(merged.items)
-        return Made(catalogue, merged.events, digest, merged.change, truth, tables.report)
+            digest, change = content_digest(items, events), ledger.change
+            truth, dropped = Truth(items, events, change), ledger.count_since(0)
+        else:
+            merged, dropped = ledger.merged(items, events), 0
+            digest, change = content_digest(merged.items, merged.events), merged.change
+            truth = Truth(items, events, change, digest)
+            items, events = merged.items, merged.events
+        catalogue = Catalogue.from_table(items)
+        return Made(catalogue, events, digest, change, truth, tables.report, dropped, barred.notes)
 
 
 def source_of(

@@ -179,7 +179,8 @@ def test_killed_while_encoding_encodes_nothing_twice(shop_files, shop_index, tmp
 
 
 @pytest.mark.parametrize(
-    "damage", ["vectors.npy", "signals/popularity.safetensors", "chroma/chroma.sqlite3", "records"]
+    "damage",
+    ["vectors.npy", "signals/popularity.safetensors", "chroma/items/chroma.sqlite3", "records"],
 )
 def test_building_again_mends_what_is_damaged(damage, shop_files, shop_index, tmp_path):
     files = (shop_files / "items.csv", shop_files / "interactions.csv")

@@ -39,7 +39,8 @@ class Opened:
 def test_threads_that_search_at_once_open_chroma_once(generation, monkeypatch):
     opened = []
     monkeypatch.setattr(generation_module, "open_chroma", lambda *_, **__: Opened(opened))
-    stored = SimpleNamespace(counts={"items": N_ITEMS})
+    stored = SimpleNamespace(counts={"items": N_ITEMS}, parts={})
+    generation.stored = stored
     generation._chroma = generation_module._Chroma(generation.recipe, stored)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(generation.chroma_search, ["items", "users"] * 4))

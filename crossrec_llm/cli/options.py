@@ -65,6 +65,28 @@ class Where:
 
 
 @dataclass(frozen=True)
+class Erasing:
+    """What an erasure does beside erasing."""
+
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="Fit at once what holds sums over them; else a build does."),
+    ] = False
+    no_refill: Annotated[
+        bool,
+        typer.Option("--no-refill", help="Leave filling Chroma again to the next build."),
+    ] = False
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help="Look for them in every byte of the index; exit 1 if found."),
+    ] = False
+
+    def asking(self) -> dict[str, bool]:
+        """Keyword arguments of `forget_user` and `erase_items`."""
+        return {"refit": self.refit, "refill": not self.no_refill, "prove": self.prove}
+
+
+@dataclass(frozen=True)
 class Narrow:
     """What may be in an answer, and how the list is made up."""
 

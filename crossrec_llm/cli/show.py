@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from crossrec_llm.live import LiveReport
     from crossrec_llm.profiles import Profile
     from crossrec_llm.safekeeping import Copied
+    from crossrec_llm.store import ErasureReceipt
 
 PLAIN_WIDTH = 120
+
+_ERASED = {"user": ("person", "people"), "item": ("item", "items")}
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -329,9 +332,45 @@ def live(done: LiveReport, what: str, building: int | None, output: Output) -> N
     if done.rejected > shown:
         print(f"rejected: {done.rejected - shown:,} more", file=sys.stderr)
     started = f"a build was started in process {building}; build.log in the index says how it goes"
-    notes([*(done.report.notes if done.report else ()), done.due.advice], output.quiet)
+    notes([*done.notes, done.due.advice], output.quiet)
     notes([started if building else None], output.quiet)
     return None
+
+
+def erasure(receipt: ErasureReceipt, output: Output) -> None:
+    """The receipt of an erasure; exit 1 where a scan found something all the same."""
+    if output.json:
+        print_json(receipt.to_dict())
+    elif not output.quiet:
+        _erasure_lines(receipt)
+    if receipt.scan and receipt.scan["hits"]:
+        raise SystemExit(1)
+
+
+def _erasure_lines(receipt: ErasureReceipt) -> None:
+    n, names = len(receipt.subjects), _ERASED[receipt.kind]
+    what = names[n != 1]
+    again = " (and what was cut off is finished)" if receipt.resumed else ""
+    say(f"{n:,} {what} erased in {receipt.seconds['erased']:.1f} s{again}")
+    for place, count in receipt.removed.items():
+        say(f"  {place}: {count:,}")
+    gone = ", ".join(receipt.generations_removed)
+    say(f"generation {receipt.generation} answers; gone, also for a rollback: {gone}")
+    say("what had learned from them:")
+    for one in receipt.learned:
+        when = f" ({one.fitted_in})" if one.fitted_in else "; the next build fits it anew"
+        say(f"  {one.part}: {one.holds}; {one.done}{when}")
+    if receipt.to_fill:
+        say(f"scanned until Chroma is filled again: {', '.join(receipt.to_fill)}")
+    for place in receipt.out_of_reach:
+        say(f"out of reach: {place}")
+    if scan := receipt.scan:
+        looked, found = sum(scan["traces"].values()), sum(scan["hits"].values())
+        say(
+            f"{scan['files']:,} files, {scan['size'] / 1e6:,.0f} MB: of {looked:,} ids, texts and "
+            f"vectors that only they had, {found:,} found"
+        )
+    say(f"receipt {receipt.number}, in the folder erasures of the index")
 
 
 def left_out(signals: Mapping[str, str]) -> list[str]:

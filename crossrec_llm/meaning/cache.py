@@ -68,6 +68,27 @@ class VectorCache:
         pairs = [(key, row.tobytes()) for key, row in zip(keys, rows, strict=True)]
         self._retrying(lambda connection: _put(connection, pairs))
 
+    def keep(self, vectors: np.ndarray) -> int:
+        """Forget all but `vectors` (n, dim), so that the file holds no byte of the others.
+
+        How many were forgotten. Keys are hashes, which do not tell whose a vector is: texts that
+        are in use share their vectors with nobody's, but for equal texts.
+        """
+        rows = np.ascontiguousarray(vectors, dtype="<f4")
+        kept = {row.tobytes() for row in rows}
+
+        def write(connection: sqlite3.Connection) -> int:
+            found = connection.execute("SELECT rowid, vector FROM vectors")
+            gone = [(rowid,) for rowid, vector in found if vector not in kept]
+            with connection:
+                connection.executemany("DELETE FROM vectors WHERE rowid = ?", gone)
+            if gone:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return len(gone)
+
+        return self._retrying(write)
+
     def clear(self) -> None:
         """Forget everything: what made it is not what makes vectors now."""
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec_llm.answering import TunedBlend
-from crossrec_llm.builder import Made, counted, recorded
+from crossrec_llm.builder import counted
 from crossrec_llm.drafting import (
     Means,
     clear_server,
@@ -27,8 +27,9 @@ from crossrec_llm.drafting import (
     require_reachable,
 )
 from crossrec_llm.errors import CrossrecError, IndexDamaged
-from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.generation import SCANNED, Generation, open_chroma
 from crossrec_llm.meaning import drop_damaged
+from crossrec_llm.origins import Made, recorded
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
@@ -201,7 +202,7 @@ def _refilled(
     """The same files, and a new Chroma."""
     generation = Generation.load(old)
     means = Means.kept(old)
-    draft = writer.begin(old.parts)
+    draft = writer.begin({name: of for name, of in old.parts.items() if name != SCANNED})
     shutil.copytree(
         old.folder, draft.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("chroma", SEAL)
     )

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossrec_llm.drafting import collections, recipe_of
+from crossrec_llm.drafting import recipe_of
 from crossrec_llm.errors import CrossrecError, IndexDamaged, IndexMismatch, IndexMissing
-from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.generation import COLLECTIONS, Generation, open_chroma
 from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
@@ -268,7 +268,8 @@ class _Look:
             self._bad(folder / wrong, part, what, name)
         self._seen |= {folder / part for part in sealed}
         chroma = folder / CHROMA
-        if CHROMA not in sealed and any(part.startswith("chroma/") for part in sealed):
+        of_chroma = [part for part in sealed if part.startswith("chroma/")]
+        if of_chroma and not any(part.endswith(chroma.name) for part in of_chroma):
             self._seen |= {*chroma.parent.glob("*/*"), chroma}
             if not chroma.exists():
                 self._bad(chroma, f"generation {name}: Chroma", "it is missing", name)
@@ -303,9 +304,12 @@ class _Look:
         part, generation = f"Chroma at {url}", Generation.load(active)
         try:
             with open_chroma(generation.recipe, active) as chroma:
-                for name, ids, vectors in collections(generation):
-                    lost = reachability(chroma.search(name, ids), vectors, sample=500).unreachable
-                    if lost:
+                for name in COLLECTIONS:
+                    vectors = generation.rows_of(name)
+                    if vectors is None or name in generation.scanned:
+                        continue
+                    search = chroma.search(name, generation.ids_of(name))
+                    if lost := reachability(search, vectors, sample=500).unreachable:
                         what = f"{len(lost)} of 500 vectors of {name!r} do not find themselves"
                         self._bad(active.folder, part, what, active.name)
         except CrossrecError as error:

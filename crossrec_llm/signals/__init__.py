@@ -171,12 +171,15 @@ class FittedSignals:
         vectors: np.ndarray,
         options: SignalsOptions,
         progress: Progress | None = None,
+        *,
+        ease: ItemToItem | None = None,
     ) -> FittedSignals:
         """From histories and the items' texts.
 
         Parameters
         ----------
         raw, vectors : (n_items, dim) float32 unit rows, as encoded and in the space.
+        ease : the matrix of EASE where it is not to be fitted anew, without what `impute` filled.
         """
         n_items, codes = len(catalogue), catalogue.top_codes
         popularity = Popularity.fit(histories, n_items)
@@ -190,11 +193,16 @@ class FittedSignals:
                 raise LeftOut(NO_PAIRS if popularity.people.any() else NOBODY)
             return impute(fitted, popularity.cold, vectors, options.imputed)
 
+        def fitted_ease() -> ItemToItem:
+            if ease is not None:
+                return ease
+            return fit_ease(histories, texts(options.ease.power), options.ease)
+
         fits: dict[str, Callable[[], Any]] = {
             "lexical": lambda: Lexical.fit(catalogue, options.lexical),
             "neighbours": lambda: matrix(fit_neighbours(histories, n_items, options.neighbours)),
             "transitions": lambda: matrix(fit_transitions(histories, n_items, options.transitions)),
-            "ease": lambda: matrix(fit_ease(histories, texts(options.ease.power), options.ease)),
+            "ease": lambda: matrix(fitted_ease()),
             "graph": lambda: spread(histories, texts(options.graph.power), options.graph),
             "als": lambda: Als.fit(histories, n_items, options.als),
             "trending": lambda: Popularity.lately(histories, n_items, options.trending),

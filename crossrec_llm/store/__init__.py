@@ -5,7 +5,9 @@ from __future__ import annotations
 from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.churn import Due, LiveOptions
+from crossrec_llm.store.collections import Collections
 from crossrec_llm.store.database import LAYOUT
+from crossrec_llm.store.erasures import Barred, Erasures, Kind, Removed
 from crossrec_llm.store.index import (
     Index,
     StoredGeneration,
@@ -16,6 +18,13 @@ from crossrec_llm.store.index import (
 )
 from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences, number_of
+from crossrec_llm.store.receipts import (
+    ErasureReceipt,
+    Learned,
+    complete_receipts,
+    next_number,
+    read_receipts,
+)
 from crossrec_llm.store.rows import content_digest
 from crossrec_llm.store.search import (
     ExactSearch,
@@ -31,14 +40,20 @@ __all__ = [
     "FORMAT",
     "LAYOUT",
     "Appended",
+    "Barred",
     "ChromaSearch",
     "ChromaStore",
+    "Collections",
     "Draft",
     "Due",
+    "ErasureReceipt",
+    "Erasures",
     "ExactSearch",
     "GenerationRecord",
     "Index",
     "IndexWriter",
+    "Kind",
+    "Learned",
     "Ledger",
     "LiveItems",
     "LiveOptions",
@@ -47,17 +62,21 @@ __all__ = [
     "Overlaid",
     "Put",
     "Reachability",
+    "Removed",
     "Search",
     "StoreOptions",
     "StoredGeneration",
     "Truth",
+    "complete_receipts",
     "content_digest",
     "damage",
     "differences",
     "load_generation",
+    "next_number",
     "number_of",
     "reachability",
     "read_manifest",
+    "read_receipts",
     "require_whole",
     "top",
 ]

@@ -22,10 +22,15 @@ _CHANGED = (
 
 @dataclass(frozen=True)
 class Appended:
-    """added : events that were new; repeated : those that were there already."""
+    """What became of events.
+
+    added : new ones; repeated : those that were there already; erased : of people who were erased
+    after they happened, which are left out.
+    """
 
     added: int
     repeated: int
+    erased: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 Metadata = Mapping[str, str | int | float | bool | None]
 T = TypeVar("T")
+
+DATABASE = "chroma.sqlite3"
+"""The file in the folder of an embedded Chroma that all of it goes by."""
 
 _REQUEST_BYTES = 16_000_000  # a server refuses more than 40 MB; texts are of unequal length
 _ANSWER_PAIRS = 200_000  # ids and distances fetched at once
@@ -234,6 +238,9 @@ class ChromaStore:
         count: int = self._ask(lambda: self._collection(name).count())
         return count
 
+    def has(self, name: str) -> bool:
+        return self._full(name) in self._names()
+
     def drop(self, name: str) -> None:
         """Remove a collection, if it is there."""
         self._ask(lambda: self._delete(self._full(name)))
@@ -367,17 +374,36 @@ class ChromaSearch:
 
 
 def seal(folder: Path) -> None:
-    """Keep Chroma from writing into a closed folder when it only opens it.
+    """Blank the room that is spare in a closed folder, and keep Chroma from writing by opening it.
 
     It notes each opening as a row of a table, which is why no checksum of its database would hold.
     A trigger of SQLite leaves that row out; everything else goes on as before, writing too.
     """
-    with disk_errors(folder), closing(sqlite3.connect(folder / "chroma.sqlite3")) as database:
+    _blank_spare_room(folder)
+    with disk_errors(folder), closing(sqlite3.connect(folder / DATABASE)) as database:
         database.execute(
             "CREATE TRIGGER IF NOT EXISTS crossrec_sealed BEFORE INSERT ON acquire_write "
             "BEGIN SELECT RAISE(IGNORE); END"
         )
         database.commit()
+
+
+def _blank_spare_room(folder: Path) -> None:
+    """Write zeros where a graph has room for vectors that are not there.
+
+    Chroma writes this room as it got it from the allocator: what lay in the memory of this process
+    before, vectors of what was erased among it.
+    """
+    for header in folder.glob("*/header.bin"):
+        # hnswlib, after a version: offset, capacity, count, bytes of a vector with its links.
+        _, _, count, each = struct.unpack_from("<4Q", header.read_bytes(), 4)
+        for name, size in (("data_level0.bin", each), ("length.bin", 4)):
+            path = header.with_name(name)
+            spare = path.stat().st_size - count * size
+            if spare > 0:
+                with disk_errors(path), path.open("r+b") as file:
+                    file.seek(count * size)
+                    file.write(bytes(spare))
 
 
 def _fetch(wanted: int, n: int, passing: int) -> int:

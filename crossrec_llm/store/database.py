@@ -38,6 +38,7 @@ REPLACED = "this index was replaced by a backup"
 # 3: what came live has the number of its change, what came from files has 0, and the indexes over
 #    changes leave it out. `filed` is a digest of the item as the last files had it; null where they
 #    had none. It is only kept for items with a change: the others are as the files had them.
+#    Who was erased is known by a keyed hash and the moment (erasures.py).
 _STEPS = (
     """
     CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -63,11 +64,16 @@ _STEPS = (
     ALTER TABLE events ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE event_ids (
         event_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, change INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE erased (
+        kind TEXT NOT NULL, hash TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (kind, hash)) WITHOUT ROWID;
     CREATE INDEX items_live ON items (change) WHERE change > 0;
     CREATE INDEX events_live ON events (change) WHERE change > 0;
     CREATE INDEX IF NOT EXISTS events_by_item ON events (item, user);
     """,
 )
+
+Execute = Callable[..., sqlite3.Cursor]
 
 
 class Database:
@@ -137,7 +143,7 @@ class Database:
             self._connection.execute("SELECT count(*) FROM about").fetchone()
 
     @contextmanager
-    def transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
+    def transaction(self) -> Iterator[Execute]:
         """All of what is executed within, durable at its end, or none of it.
 
         Raises
@@ -158,6 +164,11 @@ class Database:
                 if self._connection.in_transaction:  # SQLite itself rolls back on a full disk
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def execute(self, statement: str) -> None:
+        """A statement that cannot be part of a transaction."""
+        with _translated(self.path):
+            self._connection.execute(statement)
 
     def empty(self, table: str) -> None:
         """Delete all rows of a table that is filled anew, within a transaction."""

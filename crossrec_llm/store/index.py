@@ -19,7 +19,7 @@ from crossrec_llm.store.manifest import Manifest
 
 MANIFEST, LEDGER = "manifest.json", "records.sqlite"
 GENERATIONS, SEAL = "generations", "generation.json"
-CHROMA = "chroma/chroma.sqlite3"
+CHROMA = "chroma/chroma.sqlite3"  # in a generation; later versions have one for each collection
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,6 @@ def damage(generation: StoredGeneration) -> list[str]:
     sealed = json.loads((generation.folder / SEAL).read_bytes())["files"]
     found = checksums(generation.folder)
     damaged = [name for name in sealed if found.get(name) != sealed[name]]
-    in_chroma = any(name.startswith("chroma/") for name in sealed)
-    if in_chroma and not (generation.folder / CHROMA).exists():
-        damaged.append(CHROMA)
     return damaged
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +19,7 @@ from crossrec_llm.records import Progress
 from crossrec_llm.store import basis, changes
 from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.database import Database
+from crossrec_llm.store.erasures import Erasures
 from crossrec_llm.store.merging import merge
 from crossrec_llm.store.rows import ITEM_COLUMNS, content_digest, events_table, items_table
 from crossrec_llm.tables import near_matches
@@ -136,6 +137,11 @@ class Ledger:
             self._database.one(f"SELECT count(*) FROM {table} WHERE {column} IN ({removed})")
         )
 
+    @property
+    def erasures(self) -> Erasures:
+        """What was taken out for good, and the taking out."""
+        return Erasures(self._database)
+
     # ------------------------------------------------------------------ reading
 
     @property
@@ -233,7 +239,8 @@ class Ledger:
         """Add events in one transaction; durable when it returns.
 
         An event with an id is there once for each id. One without is a repetition if the same user
-        has an event of the same item, time, name and value.
+        has an event of the same item, time, name and value. What is older than the erasure of its
+        user, or has no time, is left out.
 
         Parameters
         ----------
@@ -245,12 +252,19 @@ class Ledger:
         DataError : an event about an item that is not there, or was removed; nothing is written.
         IndexLocked, StoreUnavailable : it cannot be written now.
         """
+        old = self.erasures.of_old_lives(events)
+        if old.any():
+            left = np.flatnonzero(~old)
+            ids = None if event_ids is None else [event_ids[int(row)] for row in left]
+            done = changes.append(self._database, events.take(left), ids)
+            return replace(done, erased=int(old.sum()))
         return changes.append(self._database, events, event_ids)
 
     def put_items(self, items: pa.Table) -> Put:
         """Add items, or change those that are there, in one transaction; durable when it returns.
 
-        Items that are as they were are not touched. A removed one is back, with its events.
+        Items that are as they were are not touched. A removed one is back, with its events; an
+        erased one is new, and may come in files again.
 
         Parameters
         ----------
@@ -260,6 +274,7 @@ class Ledger:
         ------
         IndexLocked, StoreUnavailable : it cannot be written now.
         """
+        self.erasures.take_back(items["item_id"].to_pylist())
         return changes.put_items(self._database, items)
 
     def remove_items(self, item_ids: Iterable[str]) -> int:

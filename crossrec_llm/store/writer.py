@@ -28,7 +28,6 @@ from crossrec_llm.store.files import (
     write_atomically,
 )
 from crossrec_llm.store.index import (
-    CHROMA,
     GENERATIONS,
     LEDGER,
     MANIFEST,
@@ -312,8 +311,8 @@ class IndexWriter:
     def _seal(self, draft: Draft, counts: Mapping[str, int], change: int) -> GenerationRecord:
         """Give a draft its checksums and its name, durably."""
         final = self._folder(draft.name)
-        if (draft.folder / CHROMA).exists():
-            chroma.seal((draft.folder / CHROMA).parent)
+        for database in draft.folder.glob(f"chroma/**/{chroma.DATABASE}"):
+            chroma.seal(database.parent)
         seal = {
             "name": draft.name,
             "parts": dict(draft.parts),

@@ -27,6 +27,8 @@ LEAST: dict[str, float] = {
     "recall@10 of the worst collection": 0.98,
     "events appended a second, in batches": 2_000,
     "single events appended a second": 100,
+    "users: found before, share": 1,
+    "items: found before, share": 1,
 }
 MOST: dict[str, float] = {
     "points with something lost, wrong or stuck": 0,
@@ -49,6 +51,12 @@ MOST: dict[str, float] = {
     "builds refused without pid, host and since": 0,
     "s until another process sees an event, worst": 1,
     "new items that are not found": 0,
+    "users: found after": 0,
+    "items: found after": 0,
+    "users: found after filling": 0,
+    "items: found after filling": 0,
+    "users: seconds": 60,
+    "items: seconds": 60,
 }
 # Only the long form has to be as long as this, and is long enough to say this.
 LONG_MOST: dict[str, float] = {

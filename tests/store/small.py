@@ -102,7 +102,7 @@ EVENTS = make_events([("ann", "i1"), ("ann", "i2"), ("ann", "i1"), ("bob", "i7")
 def make_older(path: Path, layout: int) -> None:
     """Make a ledger that is closed one of layout 1 or 2."""
     statements = [
-        "DROP INDEX items_live; DROP INDEX events_live; DROP TABLE event_ids",
+        "DROP INDEX items_live; DROP INDEX events_live; DROP TABLE erased; DROP TABLE event_ids",
         *(f"ALTER TABLE items DROP COLUMN {name}" for name in ("change", "removed", "filed")),
         "ALTER TABLE events DROP COLUMN change",
         "DROP TABLE corrections" if layout == 1 else "SELECT 1",
