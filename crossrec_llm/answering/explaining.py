@@ -50,7 +50,9 @@ def reasons(
         that is not told apart.
     """
     history = query.history[account.places]
-    filled = [cold if s.name == _COUNTED or unknown is None else unknown for s in signals]
+    filled = [cold] * len(signals)
+    if unknown is not None:
+        filled = [cold if signal.name == _COUNTED else unknown for signal in signals]
     told = _told(history, rows, account, [s.kind for s in signals], filled)
     kinds = list(told)
     by_kind = np.stack([told[kind] for kind in kinds], axis=1)
