@@ -1,26 +1,21 @@
-"""Chroma, embedded or as a server; the only module that imports it."""
+"""Chroma, embedded or as a server."""
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-import sqlite3
-import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeVar
-from urllib.parse import urlsplit
 
 import numpy as np
 from annotated_types import Ge, Gt
 
-from crossrec_llm.errors import IndexDamaged, IndexMismatch, StoreUnavailable
+from crossrec_llm.errors import IndexDamaged
 from crossrec_llm.records import STRICT, Progress
-from crossrec_llm.store.files import disk_errors, disk_full
+from crossrec_llm.store.chroma_errors import NoAnswer, damaged, parsed, require_chroma, translated
+from crossrec_llm.store.files import disk_errors
 from crossrec_llm.store.search import unfilled
 
 if TYPE_CHECKING:
@@ -29,9 +24,6 @@ if TYPE_CHECKING:
 
 Metadata = Mapping[str, str | int | float | bool | None]
 T = TypeVar("T")
-
-DATABASE = "chroma.sqlite3"
-"""The file in the folder of an embedded Chroma that all of it goes by."""
 
 _REQUEST_BYTES = 16_000_000  # a server refuses more than 40 MB; texts are of unequal length
 _ANSWER_PAIRS = 200_000  # ids and distances fetched at once
@@ -116,10 +108,10 @@ class ChromaStore:
         import chromadb
 
         options = options or StoreOptions()
-        host, port, ssl = _parse(url)
+        host, port, ssl = parsed(url)
 
         def connect() -> ClientAPI:
-            _require_chroma(url, options.timeout)
+            require_chroma(url, options.timeout)
             settings = _settings(
                 chroma_api_impl="chromadb.api.fastapi.FastAPI",
                 chroma_server_host=host,
@@ -151,7 +143,7 @@ class ChromaStore:
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
         again = Retrying(
-            retry=retry_if_exception_type(_NoAnswer),
+            retry=retry_if_exception_type(NoAnswer),
             stop=stop_after_attempt(1 + self.options.retries),
             wait=wait_exponential(multiplier=_FIRST_WAIT),
             reraise=True,
@@ -159,7 +151,7 @@ class ChromaStore:
         return again(self._asked_once, request)
 
     def _asked_once(self, request: Callable[[], T]) -> T:
-        with _translated(self.place):
+        with translated(self.place):
             return request()
 
     def __enter__(self) -> Self:
@@ -312,7 +304,7 @@ class ChromaSearch:
         collection = self._store._ask(lambda: self._store._collection(self._name))
         count = self._store._ask(collection.count)
         if count != len(self._ids):
-            raise _damaged(
+            raise damaged(
                 self._store.place, f"{self._name} has {count} vectors instead of {len(self._ids)}"
             )
         return collection
@@ -369,41 +361,8 @@ class ChromaSearch:
             try:
                 near = np.array([self._row_of[id] for id in ids], np.int64)
             except KeyError as error:
-                raise _damaged(self._store.place, f"{error} is not in this index") from error
+                raise damaged(self._store.place, f"{error} is not in this index") from error
             yield near, 1 - np.array(distances, np.float32)
-
-
-def seal(folder: Path) -> None:
-    """Blank the room that is spare in a closed folder, and keep Chroma from writing by opening it.
-
-    It notes each opening as a row of a table, which is why no checksum of its database would hold.
-    A trigger of SQLite leaves that row out; everything else goes on as before, writing too.
-    """
-    _blank_spare_room(folder)
-    with disk_errors(folder), closing(sqlite3.connect(folder / DATABASE)) as database:
-        database.execute(
-            "CREATE TRIGGER IF NOT EXISTS crossrec_sealed BEFORE INSERT ON acquire_write "
-            "BEGIN SELECT RAISE(IGNORE); END"
-        )
-        database.commit()
-
-
-def _blank_spare_room(folder: Path) -> None:
-    """Write zeros where a graph has room for vectors that are not there.
-
-    Chroma writes this room as it got it from the allocator: what lay in the memory of this process
-    before, vectors of what was erased among it.
-    """
-    for header in folder.glob("*/header.bin"):
-        # hnswlib, after a version: offset, capacity, count, bytes of a vector with its links.
-        _, _, count, each = struct.unpack_from("<4Q", header.read_bytes(), 4)
-        for name, size in (("data_level0.bin", each), ("length.bin", 4)):
-            path = header.with_name(name)
-            spare = path.stat().st_size - count * size
-            if spare > 0:
-                with disk_errors(path), path.open("r+b") as file:
-                    file.seek(count * size)
-                    file.write(bytes(spare))
 
 
 def _fetch(wanted: int, n: int, passing: int) -> int:
@@ -429,87 +388,3 @@ def _sessions(client: ClientAPI) -> list[Any]:
     """A client's connections to a server: Chroma lets them wait for ever, and never closes them."""
     apis: list[Any] = [client._server, client._admin_client._server]
     return [api._session for api in apis if hasattr(api, "_session")]
-
-
-def _parse(url: str) -> tuple[str, int, bool]:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise StoreUnavailable(f"{url}: not an address ({error})") from error
-    plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
-    if parts.scheme not in ("http", "https") or not host or not plain:
-        raise StoreUnavailable(f"{url}: a Chroma server's address is http://host:port")
-    return host, port or (443 if parts.scheme == "https" else 8000), parts.scheme == "https"
-
-
-def _require_chroma(url: str, timeout: float) -> None:
-    """Ask what is there before Chroma's client does, which would wait for ever."""
-    import httpx
-
-    host, port, ssl = _parse(url)
-    address = f"{'https' if ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
-    with _translated(url):
-        answer = httpx.get(f"{address}/api/v2/heartbeat", timeout=min(timeout, 10.0))
-    try:
-        alive = "nanosecond heartbeat" in answer.json()
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError):
-        alive = False
-    if not alive:
-        raise StoreUnavailable(
-            f"{url}: what answers there is not a Chroma server (HTTP {answer.status_code}); "
-            f"{_start(port)}"
-        )
-
-
-class _NoAnswer(StoreUnavailable):
-    """A server that may answer when it is asked again."""
-
-
-def _start(port: int) -> str:
-    return f"`chroma run --path DIR --port {port}` starts one"
-
-
-@contextmanager
-def _translated(place: str) -> Iterator[None]:
-    """Chroma's errors as ours; `place` is a folder or a server's url."""
-    import httpx
-    from chromadb.errors import ChromaError, InvalidArgumentError, InvalidDimensionException
-
-    try:
-        yield
-    except httpx.TransportError as error:
-        port = _parse(place)[1]
-        why = str(error) or type(error).__name__
-        raise _NoAnswer(f"{place}: no Chroma server answers ({why}); {_start(port)}") from error
-    except (InvalidDimensionException, InvalidArgumentError) as error:
-        raise IndexMismatch(f"{place}: Chroma refused the vectors or texts: {error}") from error
-    except ChromaError as error:
-        text = str(error)
-        if "is full" in text or "No space left" in text or _is_full(place):
-            raise disk_full(place) from error
-        if "disk I/O" in text or "readonly" in text or "unable to open" in text:
-            raise StoreUnavailable(
-                f"{place}: Chroma cannot write there ({text}); check the folder, its permissions "
-                "and the free space"
-            ) from error
-        raise _damaged(place, text) from error
-    except Exception as error:
-        # What a server says in no form that Chroma's client knows arrives as one of these.
-        if "://" in place and (type(error) is Exception or isinstance(error, ValueError)):
-            raise _NoAnswer(
-                f"{place}: the Chroma server could not do it ({str(error)[:200]})"
-            ) from error
-        raise
-
-
-def _is_full(place: str) -> bool:
-    """Whether a folder has next to no room left: Chroma does not always say why it failed."""
-    folder = Path(place)
-    return folder.is_dir() and shutil.disk_usage(folder).free < 1_000_000
-
-
-def _damaged(place: str, why: str) -> IndexDamaged:
-    return IndexDamaged(
-        f"{place}: Chroma does not have what it should ({why}); run `crossrec build` again"
-    )

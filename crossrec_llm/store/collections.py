@@ -9,7 +9,8 @@ from typing import Self
 import numpy as np
 
 from crossrec_llm.records import Progress
-from crossrec_llm.store.chroma import DATABASE, ChromaSearch, ChromaStore, Metadata, StoreOptions
+from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, Metadata, StoreOptions
+from crossrec_llm.store.chroma_files import DATABASE
 
 
 class Collections:

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from crossrec_llm.errors import IndexDamaged, QueryError, StoreUnavailable
 from crossrec_llm.records import Progress
-from crossrec_llm.store import chroma
+from crossrec_llm.store import chroma_files
 from crossrec_llm.store.checks import reseal, seal_path
 from crossrec_llm.store.files import (
     checksums,
@@ -311,8 +311,8 @@ class IndexWriter:
     def _seal(self, draft: Draft, counts: Mapping[str, int], change: int) -> GenerationRecord:
         """Give a draft its checksums and its name, durably."""
         final = self._folder(draft.name)
-        for database in draft.folder.glob(f"chroma/**/{chroma.DATABASE}"):
-            chroma.seal(database.parent)
+        for database in draft.folder.glob(f"chroma/**/{chroma_files.DATABASE}"):
+            chroma_files.seal(database.parent)
         seal = {
             "name": draft.name,
             "parts": dict(draft.parts),

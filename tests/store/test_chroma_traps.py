@@ -14,7 +14,7 @@ import pytest
 from chromadb.errors import ChromaError
 
 from crossrec_llm.store import ChromaStore, reachability
-from crossrec_llm.store.chroma import seal
+from crossrec_llm.store.chroma_files import seal
 from crossrec_llm.store.files import checksums
 from tests.store.small import clustered
 
