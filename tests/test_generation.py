@@ -38,7 +38,7 @@ class Opened:
 
 def test_threads_that_search_at_once_open_chroma_once(generation, monkeypatch):
     opened = []
-    monkeypatch.setattr(generation_module, "open_chroma", lambda *_: Opened(opened))
+    monkeypatch.setattr(generation_module, "open_chroma", lambda *_, **__: Opened(opened))
     stored = SimpleNamespace(counts={"items": N_ITEMS})
     generation._chroma = generation_module._Chroma(generation.recipe, stored)
     with ThreadPoolExecutor(8) as pool:
