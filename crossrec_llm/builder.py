@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from crossrec_llm.answering import Policy, Standing, TunedBlend
 from crossrec_llm.drafting import Clock, Means, clear_server, copy_draft, make_draft
-from crossrec_llm.errors import DataError, IndexDamaged, IndexMismatch, QueryError
+from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.meaning import Canaries, environment
+from crossrec_llm.origins import source_of
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
@@ -22,19 +23,12 @@ from crossrec_llm.signals import read_left_out
 from crossrec_llm.store import (
     Index,
     IndexWriter,
-    Ledger,
     StoredGeneration,
-    Truth,
-    content_digest,
     damage,
 )
 from crossrec_llm.tables import (
-    Catalogue,
     Inputs,
     Report,
-    Tables,
-    fingerprint_inputs,
-    read_tables,
 )
 from crossrec_llm.training import THOROUGH, TuneOptions, fit_blend, taken_over
 
@@ -48,7 +42,8 @@ class BuildReport:
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
     `left_out` why some signals could not be, `notes` which walls, entries of the policy and
     standing rules the catalogue has nothing for, `change` up to which change of the records
-    everything is in it, `refitted` whether more than settings is new.
+    everything is in it, `refitted` whether more than settings is new, `dropped` how many items and
+    events that came live are no more, as the files were to replace them.
     """
 
     index: str
@@ -66,6 +61,7 @@ class BuildReport:
     notes: tuple[str, ...] = ()
     change: int = 0
     refitted: bool = False
+    dropped: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         out = asdict(self)
@@ -119,7 +115,7 @@ def build(
         parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
         if (
             active is not None
-            and not (replace and _lives(writer.ledger))
+            and not (replace and writer.ledger.count_since(0))
             and not _drifted(active, means)
         ):
             if _is_current(writer, active, parts, means):
@@ -154,6 +150,7 @@ def build(
         notes=_passed_over(generation),
         change=made.change,
         refitted=True,
+        dropped=made.dropped,
     )
 
 
@@ -189,111 +186,6 @@ def tune(
         return tuned
 
 
-@dataclass(frozen=True, eq=False)
-class Made:
-    """What a generation is made of.
-
-    digest : `Ledger.content` of a ledger that holds this.
-    change : the ledger's change number that it was read at.
-    truth : what becomes true with it; None where it was read from the truth.
-    report : of reading files.
-    """
-
-    catalogue: Catalogue
-    events: pa.Table
-    digest: str
-    change: int
-    truth: Truth | None = None
-    report: Report | None = None
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The files of a build, and what came live over them."""
-
-    items: Inputs
-    interactions: Inputs | None
-    rejects: str | Path | None
-    replace: bool
-
-    def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
-        return Means.of(as_recipe(recipe or "default"))
-
-    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
-        return fingerprint_inputs(self.items, self.interactions, options=recipe.tables)
-
-    def read(
-        self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None
-    ) -> Made:
-        rejects = Path(self.rejects) if self.rejects else index / "rejects.csv"
-        tables = read_tables(
-            self.items, self.interactions, recipe.tables, rejects=rejects, progress=progress
-        )
-        _require_events(tables)
-        items, events, change = tables.catalogue.table, tables.events, writer.ledger.change
-        if self.replace:
-            digest, truth = content_digest(items, events), Truth(items, events, change)
-            return Made(tables.catalogue, events, digest, change, truth, tables.report)
-        merged = writer.ledger.merged(items, events)
-        digest = content_digest(merged.items, merged.events)
-        truth = Truth(items, events, merged.change, digest)
-        catalogue = Catalogue.from_table(merged.items)
-        return Made(catalogue, merged.events, digest, merged.change, truth, tables.report)
-
-
-def source_of(
-    items: Inputs | None,
-    interactions: Inputs | None,
-    rejects: str | Path | None = None,
-    replace: bool = False,
-) -> _Files | _Records:
-    """Where a generation's tables come from: files, or without them the records.
-
-    Raises
-    ------
-    QueryError : something is given that only goes with items.
-    """
-    if items is not None:
-        return _Files(items, interactions, rejects, replace)
-    if interactions is not None or replace:
-        raise QueryError("interactions and replace go with items: give both, or neither")
-    return _Records()
-
-
-class _Records:
-    """The truth as it is, with everything that came live."""
-
-    def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
-        with Index.open(index) as opened:
-            return Means.kept(opened.generation) if recipe is None else Means.of(as_recipe(recipe))
-
-    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
-        """The files are the ones of the last build: nothing new is said about them."""
-        return active.parts.get("inputs", "") if active is not None else ""
-
-    def read(
-        self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None
-    ) -> Made:
-        return recorded(writer.ledger)
-
-
-def recorded(ledger: Ledger) -> Made:
-    """What the truth holds at one moment, whatever is appended meanwhile."""
-    with ledger.moment() as then:
-        catalogue = Catalogue.from_table(then.items())
-        return Made(catalogue, then.events(), then.content, then.change)
-
-
-def _lives(ledger: Ledger) -> bool:
-    """Whether anything that came live is in it."""
-    items = ledger.items_since(0)
-    return bool(len(items.items) or items.removed or ledger.users_since(0))
-
-
-def as_recipe(recipe: str | Path | Recipe) -> Recipe:
-    return recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-
-
 def counted(generation: Generation, events: pa.Table) -> dict[str, int]:
     """What the manifest says of how much there is."""
     return {
@@ -301,17 +193,6 @@ def counted(generation: Generation, events: pa.Table) -> dict[str, int]:
         "users": len(generation.users.ids),
         "events": len(events),
     }
-
-
-def _require_events(tables: Tables) -> None:
-    """Refuse a log of which nothing is usable: it would replace an index that works."""
-    log = tables.report.interactions
-    if log is not None and log.rows_read and not len(tables.events):
-        notes = " ".join(log.notes)
-        raise DataError(
-            f"none of the {log.rows_read:,} rows of the interactions is usable, so nothing was "
-            f"built; {notes or '`crossrec check` says why'}"
-        )
 
 
 def _is_current(

@@ -216,8 +216,8 @@ class Generation:
             if (made := stored.parts.get("version", __version__)) != __version__:
                 raise IndexMismatch(
                     f"{folder}: this generation was built by crossrec-llm {made}, and "
-                    f"{__version__} cannot read it ({why}); run `crossrec build` with this version, "
-                    "or install the other one"
+                    f"{__version__} cannot read it ({why}); run `crossrec build` with this "
+                    "version, or install the other one"
                 ) from error
             raise IndexDamaged(
                 f"{folder}: a part of this generation cannot be read ({why}); `crossrec build` "

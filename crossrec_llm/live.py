@@ -13,7 +13,7 @@ from crossrec_llm.errors import DataError, IndexDamaged, UnknownItem
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
-from crossrec_llm.store import Index, Ledger, StoredGeneration
+from crossrec_llm.store import Due, Index, Ledger
 from crossrec_llm.tables import Inputs, TableReport, TablesOptions, near_matches
 from crossrec_llm.tables import read_events as _read_events
 from crossrec_llm.tables import read_items as _read_items
@@ -28,34 +28,22 @@ STDIN = "-"
 class LiveReport:
     """What a live change did.
 
-    generation : the one that answers, with the live changes over it.
     change : the number of the last change of the records.
     added, changed, unchanged, repeated, removed : items, or events.
     rejected : rows that cannot be used; `report` says which and why.
-    pending : changed items and new events that are in no generation yet.
+    due : how much came live since the generation that answers, and whether to build a new one.
     """
 
     index: str
-    generation: str
     change: int
+    due: Due
     added: int = 0
     changed: int = 0
     unchanged: int = 0
     repeated: int = 0
     removed: int = 0
     rejected: int = 0
-    pending: int = 0
     report: TableReport | None = None
-
-    @property
-    def advice(self) -> str | None:
-        """What is due, in words; None where nothing is."""
-        if not self.pending:
-            return None
-        number = self.generation.partition("-")[0]
-        what = "change" if self.pending == 1 else "changes"
-        fold = "folds it in" if self.pending == 1 else "folds them in"
-        return f"{self.pending:,} {what} since generation {number}: `crossrec build` {fold}"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -88,21 +76,21 @@ def add_events(
     DataError : an input cannot be read, or no row of it is usable.
     IndexLocked, StoreUnavailable : the records cannot be written now.
     """
-    with _changing(index) as (path, generation, options, ledger):
+    with _changing(index) as change:
         found = _read_events(
             _sources(interactions),
-            ledger,
-            options,
-            example=ledger.example,
+            change.ledger,
+            change.options,
+            example=change.ledger.example,
             rejects=Path(rejects) if rejects else None,
             progress=progress,
         )
         _require_some(found.report)
         added = repeated = 0
         for part in _batches(len(found.table), progress):
-            done = ledger.append(found.table[part], found.ids[part])
+            done = change.ledger.append(found.table[part], found.ids[part])
             added, repeated = added + done.added, repeated + done.repeated
-        told = _report(path, generation, ledger, found.report)
+        told = change.report(found.report)
         return replace(told, added=added, repeated=repeated)
 
 
@@ -119,15 +107,17 @@ def add_items(
     are not touched. One that was removed is back, with its events. Parameters and errors are
     those of `add_events`.
     """
-    with _changing(index) as (path, generation, options, ledger):
+    with _changing(index) as change:
         where = Path(rejects) if rejects else None
-        found, report = _read_items(_sources(items), options, rejects=where, progress=progress)
+        found, report = _read_items(
+            _sources(items), change.options, rejects=where, progress=progress
+        )
         added = changed = unchanged = 0
         for part in _batches(len(found), progress):
-            done = ledger.put_items(found.table[part])
+            done = change.ledger.put_items(found.table[part])
             added, changed = added + done.added, changed + done.changed
             unchanged += done.unchanged
-        told = _report(path, generation, ledger, report)
+        told = change.report(report)
         return replace(told, added=added, changed=changed, unchanged=unchanged)
 
 
@@ -142,32 +132,51 @@ def remove_items(index: str | Path | None, item_ids: str | Sequence[str]) -> Liv
     UnknownItem : one that the index never had; nothing is removed. Others as of `add_events`.
     """
     ids = list(dict.fromkeys([item_ids] if isinstance(item_ids, str) else item_ids))
-    with _changing(index) as (path, generation, _, ledger):
-        for unknown in ledger.never_heard_of(ids):
-            raise UnknownItem(unknown, near_matches(unknown, ledger.items()["item_id"]))
-        removed = ledger.remove_items(ids)
-        told = _report(path, generation, ledger, None)
+    with _changing(index) as change:
+        for unknown in change.ledger.never_heard_of(ids):
+            raise UnknownItem(unknown, near_matches(unknown, change.ledger.items()["item_id"]))
+        removed = change.ledger.remove_items(ids)
+        told = change.report(None)
         return replace(told, removed=removed, unchanged=len(ids) - removed)
 
 
+@dataclass(frozen=True)
+class _Change:
+    """An index that is being changed: as it answers, its recipe, and its records to be written."""
+
+    index: Index
+    recipe: Recipe
+    ledger: Ledger
+
+    @property
+    def options(self) -> TablesOptions:
+        """How rows are read. Prefixes are of a build's files; these rows come from anywhere."""
+        return replace(self.recipe.tables, prefix_ids="none")
+
+    def report(self, report: TableReport | None) -> LiveReport:
+        return LiveReport(
+            index=str(self.index.path),
+            change=self.ledger.change,
+            due=Due.of(self.index, self.recipe.live),
+            rejected=report.rejected if report else 0,
+            report=report,
+        )
+
+
 @contextmanager
-def _changing(
-    index: str | Path | None,
-) -> Iterator[tuple[Path, StoredGeneration, TablesOptions, Ledger]]:
-    """The index, how inputs are read by its recipe, and its records to be written."""
+def _changing(index: str | Path | None) -> Iterator[_Change]:
     path = Path(index) if index is not None else default_index()
     with Index.open(path) as opened:
-        generation, records = opened.generation, opened.ledger.path
-    try:
-        recipe = Recipe.from_json((generation.folder / "recipe.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise IndexDamaged(
-            f"{generation.folder}: its recipe cannot be read ({error}); run `crossrec build` again"
-        ) from error
-    # Prefixes are made from the names of a build's files; these rows come from anywhere.
-    options = replace(recipe.tables, prefix_ids="none")
-    with Ledger.open(records, write=True) as ledger:
-        yield path, generation, options, ledger
+        folder = opened.generation.folder
+        try:
+            recipe = Recipe.from_json((folder / "recipe.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise IndexDamaged(
+                f"{folder}: its recipe cannot be read ({error}); run `crossrec build` again"
+            ) from error
+        # The reader is closed last: a writer that is would copy all into the main file each time.
+        with Ledger.open(opened.ledger.path, write=True) as ledger:
+            yield _Change(opened, recipe, ledger)
 
 
 def _sources(inputs: Inputs) -> Inputs:
@@ -196,16 +205,3 @@ def _batches(n: int, progress: Progress | None) -> Iterator[slice]:
         yield slice(start, start + BATCH)
         if progress:
             progress("add", min(start + BATCH, n), n)
-
-
-def _report(
-    path: Path, generation: StoredGeneration, ledger: Ledger, report: TableReport | None
-) -> LiveReport:
-    return LiveReport(
-        index=str(path),
-        generation=generation.name,
-        change=ledger.change,
-        rejected=report.rejected if report else 0,
-        pending=ledger.count_since(generation.change),
-        report=report,
-    )

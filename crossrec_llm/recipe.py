@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import re
@@ -85,12 +86,12 @@ class Recipe:
     @classmethod
     def from_dict(cls, raw: dict[str, Any], *, source: str = "recipe", text: str = "") -> Recipe:
         """A recipe from nested dicts; `text`, its TOML, only serves to name lines."""
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import ValidationError
 
         problems: list[tuple[int | None, str]] = []
         recipe = None
         try:
-            recipe = TypeAdapter(cls).validate_python(_with_whole_situations(raw))
+            recipe = _reader().validate_python(_with_whole_situations(raw))
         except ValidationError as error:
             for entry in error.errors():
                 loc = tuple(str(part) for part in entry["loc"])
@@ -126,6 +127,14 @@ class Recipe:
         for name in _ANSWERING:
             del settings[name]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def _reader() -> Any:
+    """Made once: it looks at every field of every Options, which takes a tenth of a second."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Recipe)
 
 
 def _find(name_or_path: str | Path) -> Path:

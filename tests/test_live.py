@@ -35,7 +35,7 @@ def records(index: Path) -> Ledger:
 
 def test_rows_of_dicts_are_added_once(index: Path) -> None:
     done = add_events(index, [BOUGHT, {**BOUGHT, "item_id": "g-trowel"}])
-    assert (done.added, done.repeated, done.rejected, done.pending) == (2, 0, 0, 2)
+    assert (done.added, done.repeated, done.rejected, done.due.changes) == (2, 0, 0, 2)
     again = add_events(index, BOUGHT)
     assert (again.added, again.repeated, again.change) == (0, 1, done.change)
     with Recommender.open(index) as recommender:
@@ -112,10 +112,10 @@ def test_items_are_added_and_changed_where_they_differ(index: Path, shop_files: 
     same = add_items(index, shop_files / "items.csv")
     assert (same.added, same.changed, same.change) == (0, 0, 0)
     assert same.unchanged == shop.items().num_rows
-    assert same.advice is None
+    assert same.due.advice == ""
     done = add_items(index, [SPADE, {"item_id": CHESS, "title": "Chess, for two"}])
-    assert (done.added, done.changed, done.pending) == (1, 1, 2)
-    assert done.advice == "2 changes since generation 0001: `crossrec build` folds them in"
+    assert (done.added, done.changed, done.due.changes) == (1, 1, 2)
+    assert done.due.advice.startswith("2 changes since generation 0001")
     with records(index) as ledger:
         rows = {row["item_id"]: row for row in ledger.items().to_pylist()}
     assert rows[CHESS]["title"] == "Chess, for two"
@@ -177,8 +177,8 @@ def test_a_build_folds_in_and_keeps_what_came_live(index: Path, shop_files: Path
             assert "p-chess-wood" not in recommender.catalogue
             assert recommender.profile("zoe").history[0].item.item_id == "g-spade"
     assert done.unchanged
-    assert add_events(index, {**BOUGHT, "item_id": "g-spade"}).pending == 0
-    build(*files, index, replace=True)
+    assert add_events(index, {**BOUGHT, "item_id": "g-spade"}).due.changes == 0
+    assert build(*files, index, replace=True).dropped == 3
     with Recommender.open(index) as recommender:
         assert "g-spade" not in recommender.catalogue
         assert "p-chess-wood" in recommender.catalogue
@@ -193,7 +193,7 @@ def test_on_the_command_line(crossrec, index: Path, tmp_path: Path) -> None:
     code, said, noted = crossrec("add-events", log, *at)
     assert (code, said) == (0, f"{index}: events: 1 added\n")
     assert f"rejected: {log}:2: unknown item" in noted
-    assert "1 change since generation 0001: `crossrec build` folds it in" in noted
+    assert "note: 1 change since generation 0001" in noted
     code, said, noted = crossrec("add-events", log, *at, "--json")
     assert (code, json.loads(said)["repeated"], noted) == (0, 1, "")
     items = tmp_path / "items.csv"
@@ -214,3 +214,23 @@ def test_an_older_index_takes_live_changes(index: Path, tmp_path: Path) -> None:
     old = shutil.copytree(index, tmp_path / "old")
     make_older(old / "records.sqlite", 2)
     assert add_events(old, BOUGHT).added == 1
+
+
+def test_enough_changes_start_a_build(
+    crossrec, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Index.open(index) as opened:
+        file = opened.generation.folder / "recipe.json"
+    recipe = json.loads(file.read_text())
+    recipe["live"] = {"rebuild_at": 1e-6, "rebuild_least": 2}
+    file.write_text(json.dumps(recipe))
+    started: list[str] = []
+    monkeypatch.setattr("crossrec_llm.publishing.start_build", lambda at: started.append(at) or 11)
+    items = tmp_path / "items.csv"
+    items.write_text("id,title\ng-spade,A spade\n")
+    assert "process" not in crossrec("add-items", items, "--index", index)[2]
+    noted = crossrec("remove-items", CHESS, "--index", index)[2]
+    assert "a build was started in process 11" in noted
+    said = crossrec("remove-items", CHESS, "--index", index, "--json")[1]
+    assert json.loads(said)["building"] == 11
+    assert started == [str(index)] * 2

@@ -6,13 +6,13 @@ import hashlib
 
 import pytest
 
-from crossrec_llm import Recommender, builder
+from crossrec_llm import Recommender, builder, drafting, origins
 from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.builder import build, tune
 from crossrec_llm.errors import IndexMissing, StoreError
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.recipe import Recipe
-from crossrec_llm.store import Index, Reachability
+from crossrec_llm.store import ChromaStore, Index, Reachability
 from crossrec_llm.training import TuneOptions
 from tests.store.conftest import chroma_server  # noqa: F401
 
@@ -40,15 +40,16 @@ def fits(monkeypatch):
         options.append(given.get("options"))
         return FITTED
 
-    monkeypatch.setattr(builder, "fit_blend", fit_blend)
+    for module in (builder, drafting):
+        monkeypatch.setattr(module, "fit_blend", fit_blend)
     return options
 
 
 @pytest.fixture
 def no_work(monkeypatch, fits):
     """Nothing may be read, encoded or fitted."""
-    monkeypatch.setattr(builder, "read_tables", None)
-    monkeypatch.setattr(builder.Encoder, "encode_documents", None)
+    monkeypatch.setattr(origins, "read_tables", None)
+    monkeypatch.setattr(drafting.Encoder, "encode_documents", None)
     monkeypatch.setattr(Generation, "fit", None)
     yield
     assert not fits
@@ -255,13 +256,14 @@ def test_a_server_is_filled_again(files, tmp_path, chroma_server, monkeypatch): 
     index, written = tmp_path / "index", []
     # Texts longer than that are shortened, whenever they are written.
     on_server = {"store": {"url": chroma_server}, "encoder": {"max_tokens": 24}}
-    fill = builder._fill
+    write = ChromaStore.write
 
-    def spy(chroma, generation, records, texts, told, progress):
-        written.append((texts, told))
-        fill(chroma, generation, records, texts, told, progress)
+    def spy(self, name, ids, vectors, documents=None, *rest, **named):
+        if documents is not None:
+            written.append(documents)
+        write(self, name, ids, vectors, documents, *rest, **named)
 
-    monkeypatch.setattr(builder, "_fill", spy)
+    monkeypatch.setattr(ChromaStore, "write", spy)
     build(*files, index, recipe=Recipe.from_dict({**on_server, "blend": {"tune": False}}))
     before, texts = answer(index), documents(index)
     tune(index)
@@ -275,11 +277,11 @@ def test_a_server_is_filled_again(files, tmp_path, chroma_server, monkeypatch): 
             recommender.generation.vectors[:5], 1
         )
         assert found[:, 0].tolist() == [0, 1, 2, 3, 4]
-    first, *others = written
-    assert others == [first, first]
+    items, users, *others = written
+    assert others == 2 * [items, users]
 
     was = active(index)
-    monkeypatch.setattr(builder, "reachability", lambda *_, **__: Reachability(90, (3,), 1.0))
+    monkeypatch.setattr(drafting, "reachability", lambda *_, **__: Reachability(90, (3,), 1.0))
     with pytest.raises(StoreError, match="1 do not find themselves"):
         build(*files, index, recipe=Recipe.from_dict(on_server))
     assert active(index) == was

@@ -170,7 +170,7 @@ def test_generations_of_another_version_are_named(tiny: Tiny, crossrec) -> None:
     code, said, _ = crossrec("upgrade", "--index", index)
     assert code == 0
     assert "was built by crossrec-llm 0.0.9: it answers as it is" in said
-    (index / "generations" / manifest.active / "space.npz").write_bytes(b"")
+    (index / "generations" / manifest.active / "recipe.json").write_text('{"nosuch": {}}')
     note = upgrade(index).notes[0]
     assert "cannot be loaded" in note
     assert "was built by crossrec-llm 0.0.9, and" in note

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.background import build_if_due
 from crossrec_llm.cli.options import Output, Where, command
+
+if TYPE_CHECKING:
+    from crossrec_llm.live import LiveReport
 
 RejectedFile = Annotated[
     Path | None, typer.Option("--rejects", help="CSV file for the rows that are not used.")
@@ -31,5 +33,11 @@ def add_events(
 
     with show.progress(output.quiet or output.json) as progress:
         done = add_events(where.index, files, rejects=rejects, progress=progress)
-    show.live(done, "events", output)
-    build_if_due(where.index, output)
+    tell(done, "events", output)
+
+
+def tell(done: LiveReport, what: str, output: Output) -> None:
+    """Start a build where enough has changed, and say what was done."""
+    from crossrec_llm.publishing import start_build
+
+    show.live(done, what, start_build(done.index) if done.due.due else None, output)

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.add_events import RejectedFile
-from crossrec_llm.cli.background import build_if_due
+from crossrec_llm.cli.add_events import RejectedFile, tell
 from crossrec_llm.cli.options import Output, Where, command
 
 
@@ -28,5 +27,4 @@ def add_items(
 
     with show.progress(output.quiet or output.json) as progress:
         done = add_items(where.index, files, rejects=rejects, progress=progress)
-    show.live(done, "items", output)
-    build_if_due(where.index, output)
+    tell(done, "items", output)

@@ -94,6 +94,8 @@ def build(
     )
     for line in [*show.blend(done.blend), *show.left_out(done.left_out), *done.notes]:
         show.say(line)
+    if done.dropped:
+        show.say(f"{done.dropped:,} items and events that had come live were dropped")
     if done.report and done.report.rejected:
         place = rejects or where.index / "rejects.csv"
         show.say(f"the {done.report.rejected:,} rejected rows are in {place}")

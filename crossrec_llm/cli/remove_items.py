@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from crossrec_llm.cli import show
+from crossrec_llm.cli.add_events import tell
 from crossrec_llm.cli.options import Output, Where, command
 
 
@@ -17,4 +17,4 @@ def remove_items(
     """Take items out of every answer and history; `add-items` brings them back."""
     from crossrec_llm.live import remove_items
 
-    show.live(remove_items(where.index, item_ids), "items", output)
+    tell(remove_items(where.index, item_ids), "items", output)

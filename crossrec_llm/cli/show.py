@@ -309,10 +309,13 @@ def bridges(
     notes([None if options.gate else "[bridges] gate is off: nothing is held back"], quiet)
 
 
-def live(done: LiveReport, what: str, output: Output) -> None:
-    """What a live change did, the rows it did not use, and what is due."""
+def live(done: LiveReport, what: str, building: int | None, output: Output) -> None:
+    """What a live change did, the rows it did not use, and what is due.
+
+    `building` is the process that a build was started in, None = none was.
+    """
     if output.json:
-        return print_json(done.to_dict())
+        return print_json({**done.to_dict(), "building": building})
     if output.quiet:
         return None
     counts = ("added", "changed", "removed", "unchanged", "repeated")
@@ -320,12 +323,14 @@ def live(done: LiveReport, what: str, output: Output) -> None:
     say(f"{done.index}: {what}: {', '.join(told) or 'nothing to do'}")
     for source in done.report.sources if done.report else ():
         for reject in source.examples:
-            print(
-                f"rejected: {plain(source.source)}:{reject.line}: {reject.reason}", file=sys.stderr
-            )
-    if done.rejected:
-        print(f"{done.rejected:,} rows in all were rejected", file=sys.stderr)
-    notes([*(done.report.notes if done.report else ()), done.advice], output.quiet)
+            place = f"{plain(source.source)}:{reject.line}"
+            print(f"rejected: {place}: {reject.reason}", file=sys.stderr)
+    shown = sum(len(source.examples) for source in done.report.sources) if done.report else 0
+    if done.rejected > shown:
+        print(f"rejected: {done.rejected - shown:,} more", file=sys.stderr)
+    started = f"a build was started in process {building}; build.log in the index says how it goes"
+    notes([*(done.report.notes if done.report else ()), done.due.advice], output.quiet)
+    notes([started if building else None], output.quiet)
     return None
 
 

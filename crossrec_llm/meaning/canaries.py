@@ -66,6 +66,10 @@ TEXTS: tuple[str, ...] = (
 )
 
 
+BATCHES = TEXTS[:28], TEXTS[28:]
+"""As they are encoded: the short ones apart from the long ones, which they would be padded to."""
+
+
 @dataclass(frozen=True, eq=False)
 class Canaries:
     """What an encoder made of TEXTS, and where.

@@ -15,7 +15,7 @@ import numpy as np
 from annotated_types import Ge
 
 from crossrec_llm.errors import ModelError
-from crossrec_llm.meaning.canaries import TEXTS, Canaries, environment
+from crossrec_llm.meaning.canaries import BATCHES, TEXTS, Canaries, environment
 from crossrec_llm.meaning.model import DEFAULT_MODEL, ModelFiles
 from crossrec_llm.meaning.tokens import Tokens
 from crossrec_llm.records import STRICT, Progress
@@ -186,7 +186,10 @@ class Encoder:
         if there.all():
             self.expect(kept)
             return kept
-        vectors = self._encode(list(TEXTS), self._document_prompt, "document")
+        prompt = self._document_prompt
+        vectors = np.concatenate(
+            [self._encode(list(texts), prompt, "document") for texts in BATCHES]
+        )
         cache.put_many(keys, vectors)
         return Canaries(vectors, environment())
 
@@ -211,7 +214,10 @@ class Encoder:
         digest = hashlib.sha256(self._expected.vectors.tobytes()).hexdigest()
         seen = (self.fingerprint, self._options.device, digest)
         if seen not in _SEEN:
-            vectors = self._rows(model, list(TEXTS), self._document_prompt, "document")
+            prompt = self._document_prompt
+            vectors = np.concatenate(
+                [self._rows(model, list(texts), prompt, "document") for texts in BATCHES]
+            )
             self._expected.require(vectors, self.name)
             _SEEN.add(seen)
         self._looked = True

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from crossrec_llm.builder import Made, counted, source_of
+from crossrec_llm.builder import counted
 from crossrec_llm.drafting import Clock, Means, clear_server, make_draft
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.measures import Interval, interval, resampled
 from crossrec_llm.evaluation.measuring import Data, Measuring
 from crossrec_llm.evaluation.protocols import PROTOCOLS, split
 from crossrec_llm.generation import Generation
+from crossrec_llm.origins import Made, source_of
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress

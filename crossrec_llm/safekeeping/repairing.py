@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec_llm.answering import TunedBlend
-from crossrec_llm.builder import Made, counted, recorded
+from crossrec_llm.builder import counted
 from crossrec_llm.drafting import (
     Means,
     clear_server,
@@ -29,6 +29,7 @@ from crossrec_llm.drafting import (
 from crossrec_llm.errors import CrossrecError, IndexDamaged
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.meaning import drop_damaged
+from crossrec_llm.origins import Made, recorded
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index

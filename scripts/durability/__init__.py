@@ -25,6 +25,8 @@ LEAST: dict[str, float] = {
     "operations": 20_000,
     "publishes": 2,
     "recall@10 of the worst collection": 0.98,
+    "events appended a second, in batches": 2_000,
+    "single events appended a second": 100,
 }
 MOST: dict[str, float] = {
     "points with something lost, wrong or stuck": 0,
@@ -43,6 +45,7 @@ MOST: dict[str, float] = {
     "changes that nobody was told of": 0,
     "damage found at the end": 0,
     "seconds until refused, worst": 1,
+    "seconds until another process sees an event, worst": 1,
     "builds refused without pid, host and since": 0,
     "s until another process sees an event, worst": 1,
     "new items that are not found": 0,

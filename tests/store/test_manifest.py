@@ -81,3 +81,28 @@ def test_differences_in_words() -> None:
     ]
     assert differences({}, {"recipe": "r"}) == ["recipe: index has none, asked r"]
     assert differences({"x": "1"}, {"x": "1"}) == []
+
+
+def test_the_order_in_which_generations_went_live() -> None:
+    record = GenerationRecord({}, {}, "00")
+    first = Manifest("0001-a", {"0001-a": record})
+    assert (first.published, first.previous, first.waiting) == (("0001-a",), None, [])
+    added = first.adding("0002-b", record).adding("0003-c", record)
+    assert (added.active, added.waiting) == ("0001-a", ["0002-b", "0003-c"])
+    live = added.activating("0003-c")
+    assert (live.published, live.previous) == (("0001-a", "0003-c"), "0001-a")
+    back = live.activating("0001-a")
+    assert (back.active, back.waiting) == ("0001-a", ["0002-b", "0003-c"])
+    assert back.keeping(1, waiting=1).generations.keys() == {"0001-a", "0003-c"}
+    assert live.keeping(1, waiting=0).generations.keys() == {"0003-c"}
+    assert live.keeping(9, waiting=9).generations.keys() == {"0001-a", "0002-b", "0003-c"}
+
+
+@pytest.mark.parametrize("published", [["0001-fff"], ["0009-x", "0002-abc"]])
+def test_what_was_published_must_be_there_and_end_with_the_active_one(
+    tmp_path: Path, published: list[str]
+) -> None:
+    path = tmp_path / "manifest.json"
+    Manifest(MANIFEST.active, MANIFEST.generations, tuple(published)).write(path)
+    with pytest.raises(IndexDamaged, match="what was published is not what is there"):
+        Manifest.read(path)

@@ -1,0 +1,135 @@
+"""Where a generation comes from: files with what came live, or the records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from crossrec_llm.drafting import Means
+from crossrec_llm.errors import DataError, QueryError
+from crossrec_llm.recipe import Recipe
+from crossrec_llm.records import Progress
+from crossrec_llm.store import Index, IndexWriter, Ledger, StoredGeneration, Truth, content_digest
+from crossrec_llm.tables import (
+    Catalogue,
+    Inputs,
+    Report,
+    Tables,
+    fingerprint_inputs,
+    read_tables,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a generation is made of.
+
+    digest : `Ledger.content` of a ledger that holds this.
+    change : the ledger's change number that it was read at.
+    truth : what becomes true with it; None where it was read from the truth.
+    report : of reading files.
+    dropped : live changes of items and live events that are not in it.
+    """
+
+    catalogue: Catalogue
+    events: pa.Table
+    digest: str
+    change: int
+    truth: Truth | None = None
+    report: Report | None = None
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a build, and what came live over them."""
+
+    items: Inputs
+    interactions: Inputs | None
+    rejects: str | Path | None
+    replace: bool
+
+    def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
+        return Means.of(as_recipe(recipe or "default"))
+
+    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
+        return fingerprint_inputs(self.items, self.interactions, options=recipe.tables)
+
+    def read(
+        self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None
+    ) -> Made:
+        rejects = Path(self.rejects) if self.rejects else index / "rejects.csv"
+        tables = read_tables(
+            self.items, self.interactions, recipe.tables, rejects=rejects, progress=progress
+        )
+        _require_events(tables)
+        items, events, change = tables.catalogue.table, tables.events, writer.ledger.change
+        if self.replace:
+            digest, truth = content_digest(items, events), Truth(items, events, change)
+            dropped = writer.ledger.count_since(0)
+            return Made(tables.catalogue, events, digest, change, truth, tables.report, dropped)
+        merged = writer.ledger.merged(items, events)
+        digest = content_digest(merged.items, merged.events)
+        truth = Truth(items, events, merged.change, digest)
+        catalogue = Catalogue.from_table(merged.items)
+        return Made(catalogue, merged.events, digest, merged.change, truth, tables.report)
+
+
+def source_of(
+    items: Inputs | None,
+    interactions: Inputs | None,
+    rejects: str | Path | None = None,
+    replace: bool = False,
+) -> Files | Records:
+    """Where a generation's tables come from: files, or without them the records.
+
+    Raises
+    ------
+    QueryError : something is given that only goes with items.
+    """
+    if items is not None:
+        return Files(items, interactions, rejects, replace)
+    if interactions is not None or replace:
+        raise QueryError("interactions and replace go with items: give both, or neither")
+    return Records()
+
+
+class Records:
+    """The truth as it is, with everything that came live."""
+
+    def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
+        with Index.open(index) as opened:
+            return Means.kept(opened.generation) if recipe is None else Means.of(as_recipe(recipe))
+
+    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
+        """The files are the ones of the last build: nothing new is said about them."""
+        return active.parts.get("inputs", "") if active is not None else ""
+
+    def read(
+        self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None
+    ) -> Made:
+        return recorded(writer.ledger)
+
+
+def recorded(ledger: Ledger) -> Made:
+    """What the truth holds at one moment, whatever is appended meanwhile."""
+    with ledger.moment() as then:
+        catalogue = Catalogue.from_table(then.items())
+        return Made(catalogue, then.events(), then.content, then.change)
+
+
+def as_recipe(recipe: str | Path | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+
+
+def _require_events(tables: Tables) -> None:
+    """Refuse a log of which nothing is usable: it would replace an index that works."""
+    log = tables.report.interactions
+    if log is not None and log.rows_read and not len(tables.events):
+        notes = " ".join(log.notes)
+        raise DataError(
+            f"none of the {log.rows_read:,} rows of the interactions is usable, so nothing was "
+            f"built; {notes or '`crossrec check` says why'}"
+        )
