@@ -166,6 +166,14 @@ def users_since(database: Database, change: int) -> list[str]:
     return [user_id for (user_id,) in rows]
 
 
+def count_since(database: Database, change: int) -> int:
+    """As `Ledger.count_since`."""
+    if database.layout < 3:
+        return 0
+    since = "SELECT count(*) FROM {} WHERE change > 0 AND change > ?"
+    return sum(int(database.one(since.format(name), change)) for name in ("items", "events"))
+
+
 class _Users:
     """Keys of users and the next number of an event of theirs; new users get a key."""
 
