@@ -17,7 +17,7 @@ from tests.small import unit_rows
 RECIPE = Recipe.from_dict({"blend": {"tune": False}, "signals": {"als": {"factors": 4}}})
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def hashing() -> Iterator[None]:
     """Vectors by a hash of the words, so that no model is run."""
 
@@ -49,7 +49,7 @@ def events() -> list[dict]:
     ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("kept") / "shop"
     for edition in ("old", "new"):
