@@ -46,7 +46,7 @@ def test_nothing_is_changed_by_it(path: Path) -> None:
         ("{g}/generation.json", "generation {n}"),
         ("{g}/catalogue.arrow", "generation {n}: catalogue"),
         ("{g}/signals/als.safetensors", "generation {n}: signal als"),
-        ("{g}/chroma/chroma.sqlite3", "generation {n}: Chroma"),
+        ("{g}/chroma/items/chroma.sqlite3", "generation {n}: Chroma"),
         ("{g}/prompts/item.jinja", "generation {n}: templates"),
         ("{g}/users.npy", "generation {n}: profiles"),
         ("records.sqlite.seal", "the records, whose rows are whole"),
@@ -144,7 +144,7 @@ def test_what_an_earlier_version_left(path: Path) -> None:
     with closing(sqlite3.connect(path / "records.sqlite")) as connection, connection:
         connection.execute("DELETE FROM about WHERE name LIKE 'check:%'")
     (path / "records.sqlite.seal").unlink()
-    resealed(path, lambda files: files.pop("chroma/chroma.sqlite3"))
+    with_chroma_of_before(path)
     found = verify(path)
     assert found.ok
     assert any("rows have no checksums yet" in note for note in found.notes)
@@ -155,6 +155,29 @@ def test_what_an_earlier_version_left(path: Path) -> None:
     assert "missing" in str(verify(path).problems[0])
     Ledger.open(path / "records.sqlite", write=True).close()
     assert not any("no checksums" in note for note in verify(path).notes)
+
+
+def with_chroma_of_before(path: Path) -> None:
+    """All collections in one Chroma, whose database has no checksum."""
+    from crossrec_llm.generation import COLLECTIONS, Generation
+    from crossrec_llm.store import ChromaStore, Index
+    from crossrec_llm.store.files import checksums
+
+    with Index.open(path) as opened:
+        generation = Generation.load(opened.generation)
+    folder = active(path)
+    shutil.rmtree(folder / "chroma")
+    with ChromaStore.embedded(folder / "chroma") as chroma:
+        for name in COLLECTIONS:
+            if (vectors := generation.rows_of(name)) is not None:
+                chroma.write(name, generation.ids_of(name), vectors)
+
+    def change(files: dict) -> None:
+        files.clear()
+        files.update(checksums(folder))
+        del files["chroma/chroma.sqlite3"], files["generation.json"]
+
+    resealed(path, change)
 
 
 def resealed(path: Path, change: Callable[[dict], object]) -> None:
