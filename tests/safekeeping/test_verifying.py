@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from crossrec_llm.errors import IndexDamaged, IndexMismatch, IndexMissing
 from crossrec_llm.generation import Generation
 from crossrec_llm.store import Index, Ledger
 from tests.safekeeping.conftest import active, flip
+from tests.small_index import resealed
 
 
 def test_a_whole_index(path: Path) -> None:
@@ -178,23 +177,6 @@ def with_chroma_of_before(path: Path) -> None:
         del files["chroma/chroma.sqlite3"], files["generation.json"]
 
     resealed(path, change)
-
-
-def resealed(path: Path, change: Callable[[dict], object]) -> None:
-    """The active generation as if it had been published with other checksums."""
-    import hashlib
-    from dataclasses import replace
-
-    from crossrec_llm.store import Manifest
-
-    manifest, file = Manifest.read(path / "manifest.json"), active(path) / "generation.json"
-    sealed = json.loads(file.read_bytes())
-    change(sealed["files"])
-    file.write_bytes(json.dumps(sealed).encode())
-    record = replace(manifest.current, seal=hashlib.sha256(file.read_bytes()).hexdigest())
-    replace(manifest, generations={**manifest.generations, manifest.active: record}).write(
-        path / "manifest.json"
-    )
 
 
 def test_a_newer_format_is_refused_and_a_flipped_one_found(path: Path) -> None:
