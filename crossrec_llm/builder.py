@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.answering import Policy, Standing, TunedBlend
-from crossrec_llm.drafting import Clock, Means, clear_server, copy_draft, make_draft
+from crossrec_llm.drafting import Clock, Means, clearing, copy_draft, make_draft
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.meaning import Canaries, environment
@@ -21,11 +21,13 @@ from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.signals import read_left_out
 from crossrec_llm.store import (
+    ERASED,
     Index,
     IndexWriter,
     StoredGeneration,
-    complete_receipts,
     damage,
+    marked,
+    named,
 )
 from crossrec_llm.store.lock import require_free
 from crossrec_llm.tables import (
@@ -43,9 +45,10 @@ class BuildReport:
     was done. `seconds` holds the steps in order; `report` is None when nothing was read, because
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
     `left_out` why some signals could not be, `notes` which walls, entries of the policy and
-    standing rules the catalogue has nothing for, `change` up to which change of the records
-    everything is in it, `refitted` whether more than settings is new, `dropped` how many items and
-    events that came live are no more, as the files were to replace them.
+    standing rules the catalogue has nothing for, and what is to be erased yet, `change` up to which
+    change of the records everything is in it, `refitted` whether more than settings is new,
+    `dropped` how many items and events that came live are no more, as the files were to replace
+    them.
     """
 
     index: str
@@ -124,12 +127,13 @@ def build(
             and not _drifted(active, means)
         ):
             if _is_current(writer, active, parts, means):
-                return _done_already(index, active, clock, unchanged=True)
+                writer.complete_receipts()  # a kill may have come in between
+                return _done_already(writer, active, clock, unchanged=True)
             changed = _answering_otherwise(writer, active, parts, means.recipe)
             if changed is not None:
                 clock.step("publish")
                 published = _republish(writer, active, changed, parts)
-                return _done_already(index, published, clock, unchanged=False)
+                return _done_already(writer, published, clock, unchanged=False)
         clock.step("read")
         made = source.read(writer, means.recipe, index, progress)
         catalogue, events = made.catalogue, made.events
@@ -139,9 +143,11 @@ def build(
         )
         clock.step("publish")
         counts = counted(generation, events)
-        published = writer.publish(draft, counts, made.truth, change=made.change, progress=progress)
-        clear_server(writer, {means.recipe.store.url})
-        complete_receipts(index, published.name)
+        with clearing(writer):
+            published = writer.publish(
+                draft, counts, made.truth, change=made.change, progress=progress
+            )
+        unfinished = writer.ledger.erasures.notes
     return BuildReport(
         index=str(index),
         generation=published.name,
@@ -153,7 +159,7 @@ def build(
         report=made.report,
         blend=generation.tuned,
         left_out=dict(generation.signals.left_out),
-        notes=(*made.notes, *_passed_over(generation)),
+        notes=(*made.notes, *_passed_over(generation), *unfinished),
         change=made.change,
         refitted=True,
         dropped=made.dropped,
@@ -187,7 +193,9 @@ def tune(
         raw = np.asarray(built.raw)
         tuned = fit_blend(recipe, built.catalogue, raw, events, options=options, progress=progress)
         if tuned != built.tuned:
-            parts = {**active.parts, "recipe": recipe.fingerprint}
+            waiting = set(named(active.parts, ERASED)) - {"blend", "bridges"}
+            parts = marked(active.parts, ERASED, sorted(waiting))
+            parts["recipe"] = recipe.fingerprint
             _republish(writer, active, built.asked_by(recipe).blended_by(tuned), parts)
         return tuned
 
@@ -261,16 +269,15 @@ def _republish(
 ) -> StoredGeneration:
     """The same parts as a new generation, with another recipe or blend; the truth stays."""
     draft = copy_draft(writer, old, changed, {**parts, "records": old.parts["records"]})
-    published = writer.publish(draft, old.counts, change=old.change)
-    clear_server(writer, {changed.recipe.store.url})
-    return published
+    with clearing(writer):
+        return writer.publish(draft, old.counts, change=old.change)
 
 
 def _done_already(
-    index: str | Path, active: StoredGeneration, clock: Clock, *, unchanged: bool
+    writer: IndexWriter, active: StoredGeneration, clock: Clock, *, unchanged: bool
 ) -> BuildReport:
     return BuildReport(
-        index=str(index),
+        index=str(writer.path),
         generation=active.name,
         unchanged=unchanged,
         items=active.counts["items"],
@@ -282,7 +289,7 @@ def _done_already(
         report=None,
         blend=TunedBlend.load(active.folder / "blend.json"),
         left_out=read_left_out(active.folder / "signals"),
-        notes=_passed_over(Generation.load(active)),
+        notes=(*_passed_over(Generation.load(active)), *writer.ledger.erasures.notes),
         change=active.change,
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from crossrec_llm import __version__
 from crossrec_llm.answering import TunedBlend
-from crossrec_llm.errors import IndexDamaged, IndexMismatch, StoreError
+from crossrec_llm.errors import CrossrecError, IndexDamaged, IndexMismatch, StoreError
 from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation, open_chroma
 from crossrec_llm.meaning import Canaries, Encoder, TemplateOptions, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
@@ -202,7 +203,7 @@ def make_draft(
     draft = writer.begin(parts)
     generation.save(draft.folder, templates)
     canaries.save(draft.folder)
-    with open_chroma(recipe, draft) as chroma:
+    with chroma_of(writer, recipe, draft) as chroma:
         fill(chroma, generation, events, templates, progress)
         clock.step("verify")
         require_reachable(chroma, generation)
@@ -229,20 +230,58 @@ def copy_draft(
         if (old.folder / "chroma").exists():  # an erasure may have left it to be filled again
             shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
         return draft
-    with open_chroma(recipe, draft) as chroma:
+    with chroma_of(writer, recipe, draft) as chroma:
         fill(chroma, changed, writer.ledger.events(), templates)
         require_reachable(chroma, changed)
     return draft
 
 
-def clear_server(writer: IndexWriter, urls: set[str]) -> None:
-    """Remove the collections of generations that are gone from these Chroma servers."""
+@contextmanager
+def chroma_of(writer: IndexWriter, recipe: Recipe, draft: Draft) -> Iterator[Collections]:
+    """The Chroma of a draft, to be filled; a server is remembered until it holds nothing."""
+    if recipe.store.url:
+        erasures = writer.ledger.erasures
+        erasures.servers = {*erasures.servers, recipe.store.url}
+    with open_chroma(recipe, draft) as chroma:
+        yield chroma
+
+
+@contextmanager
+def clearing(writer: IndexWriter) -> Iterator[dict[str, bool]]:
+    """Generations may go within; then their collections go from all Chroma servers that had any.
+
+    Yields
+    ------
+    For each server, by its address, whether it could be cleared: known once this ends. One that
+    does not answer is asked again the next time.
+    """
+    cleared: dict[str, bool] = {}
+    before = _servers(writer)
+    yield cleared
     if writer.manifest is None:
         return
-    active = writer.stored(writer.manifest.active)
-    for url in urls - {""}:
-        with ChromaStore.server(url, prefix=active.prefix) as chroma:
-            chroma.keep(writer.prefixes)
+    erasures = writer.ledger.erasures
+    active = writer.manifest.active
+    for url in sorted(before | _servers(writer) | erasures.servers):
+        try:
+            with ChromaStore.server(url, prefix=writer.stored(active).prefix) as chroma:
+                chroma.keep(writer.prefixes)
+            cleared[url] = True
+        except CrossrecError as error:
+            _log.warning("collections of former generations stay on a server: %s", error)
+            cleared[url] = False
+    erasures.servers = _servers(writer) | {url for url, done in cleared.items() if not done}
+
+
+def _servers(writer: IndexWriter) -> set[str]:
+    """The addresses of the Chroma servers that kept generations lie on."""
+    urls = set()
+    for name in writer.manifest.generations if writer.manifest else ():
+        try:
+            urls.add(recipe_of(writer.stored(name)).store.url)
+        except IndexDamaged:
+            continue
+    return urls - {""}
 
 
 def fill(

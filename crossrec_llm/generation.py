@@ -33,6 +33,7 @@ from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress, Receipt
 from crossrec_llm.signals import FittedSignals, Text, TextOptions
 from crossrec_llm.store import (
+    SCANNED,
     Collections,
     Draft,
     ExactSearch,
@@ -40,6 +41,7 @@ from crossrec_llm.store import (
     Search,
     StoredGeneration,
     differences,
+    named,
     require_whole,
 )
 from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, Walls
@@ -57,9 +59,6 @@ _CHECKED = (
 
 CollectionName = Literal["items", "texts", "graph", "users"]
 COLLECTIONS: tuple[CollectionName, ...] = get_args(CollectionName)
-
-SCANNED = "collections to fill"
-"""The part of a stored generation that names those that Chroma lacks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -389,8 +388,7 @@ class Generation:
     @property
     def scanned(self) -> tuple[str, ...]:
         """The collections that Chroma lacks: an erasure emptied them, and did not fill them yet."""
-        said = self.stored.parts.get(SCANNED, "") if self.stored else ""
-        return tuple(said.split(", ")) if said else ()
+        return named(self.stored.parts, SCANNED) if self.stored else ()
 
     def rows_of(self, collection: CollectionName) -> np.ndarray | None:
         """The vectors that a collection holds, in the order of its ids; None = it is not there."""

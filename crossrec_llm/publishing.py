@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crossrec_llm.drafting import clear_server, recipe_of
-from crossrec_llm.errors import IndexDamaged, QueryError
+from crossrec_llm.drafting import clearing, recipe_of
+from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import Due, Index, IndexWriter, Manifest, number_of, read_manifest
@@ -66,6 +66,12 @@ def generations(index: str | Path | None = None) -> tuple[KeptGeneration, ...]:
     manifest = read_manifest(place)
     names = sorted(manifest.generations, key=number_of)
     return tuple(_kept(place, manifest, name) for name in names)
+
+
+def unfinished(index: str | Path | None = None) -> tuple[str, ...]:
+    """What was cut off, or came back with a backup, and has to be erased yet; in words."""
+    with Index.open(_place(index)) as opened:
+        return opened.ledger.erasures.notes
 
 
 def publish(index: str | Path | None = None, name: str | None = None) -> KeptGeneration:
@@ -127,11 +133,9 @@ def gc(index: str | Path | None = None, keep: int = 2) -> Cleared:
     if keep < 1:
         raise QueryError(f"keep must be 1 or more, not {keep}: the active generation stays")
     with _writer(index) as writer:
-        before = _manifest(writer)
-        urls = {_url(writer, name) for name in before.generations}
         size = _size(writer.path)
-        removed = writer.collect(keep)
-        clear_server(writer, urls)
+        with clearing(writer):
+            removed = writer.collect(keep)
         kept = sorted(_manifest(writer).generations, key=number_of)
         return Cleared(tuple(removed), max(0, size - _size(writer.path)), tuple(kept))
 
@@ -191,6 +195,7 @@ def _manifest(writer: IndexWriter) -> Manifest:
 def _activate(writer: IndexWriter, name: str) -> KeptGeneration:
     manifest = _manifest(writer)
     if name == manifest.active:
+        writer.complete_receipts()  # a kill may have come in between
         return _kept(writer.path, manifest, name)
     if name in manifest.generations:
         Generation.load(writer.stored(name))
@@ -210,14 +215,6 @@ def _kept(place: Path, manifest: Manifest, name: str) -> KeptGeneration:
         recipe=record.parts.get("recipe", "")[:12],
         bytes=_size(place / "generations" / name),
     )
-
-
-def _url(writer: IndexWriter, name: str) -> str:
-    """Of the Chroma server that a generation lies on; "" for none, or one that cannot be read."""
-    try:
-        return recipe_of(writer.stored(name)).store.url
-    except IndexDamaged:
-        return ""
 
 
 def _size(folder: Path) -> int:

@@ -80,6 +80,7 @@ def build(
     if output.quiet:
         return
     if done.unchanged:
+        show.notes(done.notes, output.quiet)
         show.say(f"{done.index}: nothing changed, generation {done.generation} stays active")
         return
     if not done.refitted:

@@ -18,6 +18,7 @@ def generations(where: Where, output: Output) -> None:
     found = publishing.generations(where.index)
     if output.json:
         return show.print_json({"generations": [one.to_dict() for one in found]})
+    show.notes(publishing.unfinished(where.index), output.quiet)
     for one in found:
         counts = ", ".join(f"{number:,} {name}" for name, number in one.counts.items())
         parts = [_STATES[one.state], one.built or "built before this was written down", counts]

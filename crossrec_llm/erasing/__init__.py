@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,28 +15,32 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.builder import build, counted
-from crossrec_llm.drafting import clear_server, fill, require_reachable
-from crossrec_llm.erasing.places import clear_texts, places
+from crossrec_llm.drafting import chroma_of, clearing, fill, require_reachable
+from crossrec_llm.erasing.places import named_in_leftovers, places, remove_leftovers
 from crossrec_llm.erasing.proving import traces_of
 from crossrec_llm.erasing.scanning import Found, Scanner
-from crossrec_llm.erasing.scrubbing import Scrubbed, fitted_at_once, scrub
+from crossrec_llm.erasing.scrubbing import Scrubbed, scrub
 from crossrec_llm.errors import QueryError, StoreError, UnknownItem, UnknownUser
-from crossrec_llm.generation import COLLECTIONS, SCANNED, CollectionName, Generation, open_chroma
+from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation
 from crossrec_llm.meaning import Canaries, Encoder, TemplateOptions, Templates, VectorCache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import (
+    ERASED,
+    SCANNED,
     Draft,
     ErasureReceipt,
-    Erasures,
     Index,
     IndexWriter,
     Kind,
     Ledger,
     Removed,
     StoredGeneration,
+    Unfinished,
+    marked,
+    named,
     next_number,
-    read_receipts,
+    read_receipt,
 )
 from crossrec_llm.store.index import SEAL
 from crossrec_llm.tables import near_matches
@@ -52,9 +56,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-
-ERASED = "to be fitted anew"
-"""The part of a stored generation that names what still holds sums over what was erased."""
 
 
 def forget_user(
@@ -117,74 +118,99 @@ def _erase(
     prove: bool,
     progress: Progress | None,
 ) -> ErasureReceipt:
-    started = time.perf_counter()
     path = Path(index) if index is not None else default_index()
     ids = [ids] if isinstance(ids, str) else list(dict.fromkeys(map(str, ids)))
-    Index.open(path).close()
+    with Index.open(path) as opened:
+        unfinished = list(opened.ledger.erasures.unfinished)
+    if unfinished and not ids and kind not in unfinished:
+        kind = unfinished[0]
+    for other in unfinished:
+        if other != kind:
+            _erase_one(path, other, [], refill, prove, progress)
+    started = time.perf_counter()
+    receipt = _erase_one(path, kind, ids, refill and not refit, prove, progress)
+    if refit:
+        build(index=path, progress=progress)
+        receipt = _done(path, receipt.number, started)
+    return receipt
+
+
+def _erase_one(
+    path: Path,
+    kind: Kind,
+    ids: list[str],
+    refill: bool,
+    prove: bool,
+    progress: Progress | None,
+) -> ErasureReceipt:
+    started, moment = time.perf_counter(), time.time()
     with IndexWriter.open(path) as writer:
         assert writer.active is not None, "an index that opens has a generation"
         erasures, old = writer.ledger.erasures, Generation.load(writer.active)
-        _require_known(writer, erasures, kind, ids)
-        kept = writer.manifest.generations if writer.manifest else {}
-        resumed, moment = erasures.pending, time.time()
+        resumed = kind in erasures.unfinished
+        _require_known(writer, kind, ids)
+        ids = list(dict.fromkeys([*ids, *erasures.returned(kind)]))
         scanner = traces_of(old, writer.ledger, kind, ids) if prove else None
         lost = None if resumed else _taken(old, writer.ledger, kind, ids)
 
-        cleared = clear_texts(path, ids)
-        removed = erasures.erase(kind, ids, moment)
+        kept = tuple(writer.manifest.generations if writer.manifest else ())
+        this = Unfinished(moment=moment, number=next_number(path), generations=kept)
+        this = erasures.erase(kind, ids, this)
+        cleared = remove_leftovers(path)
         events = erasures.events(writer.active.change)
         new = scrub(old, set(erasures.ids("item")), events, lost, progress=progress)
-        counts = _counts(removed, old, new)
-        published = _publish(writer, old, new, events, progress)
-        writer.collect(keep=1)
-        clear_server(writer, {old.recipe.store.url})
+        counts = _counts(this.removed, old, new)
+        with clearing(writer) as servers:
+            published = _publish(writer, old, new, events, progress)
+            writer.collect(keep=1)
         if resumed or kind == "item":
             with VectorCache.open(writer.cache_path, old.raw.shape[1]) as cache:
                 counts["encoded texts"] = cache.keep(_in_use(writer.active, new.generation))
         erasures.scour()
-        erasures.done()
 
         receipt = ErasureReceipt(
-            number=next_number(path),
+            number=this.number,
             kind=kind,
-            subjects=tuple(erasures.hash(kind, id) for id in ids),
-            moment=datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds"),
+            subjects=this.subjects,
+            moment=datetime.fromtimestamp(this.moment, UTC).isoformat(timespec="seconds"),
             removed={place: n for place, n in {**counts, **cleared}.items() if n},
             generation=published.name,
-            generations_removed=tuple(sorted(kept)),
-            learned=fitted_at_once(new.learned, published.name),
-            out_of_reach=_out_of_reach(path, bool(old.recipe.store.url)),
-            to_fill=_named(published.parts.get(SCANNED, "")),
+            generations_removed=tuple(sorted({*this.generations, *kept} - {published.name})),
+            learned=new.learned,
+            out_of_reach=_out_of_reach(path, servers),
+            to_fill=named(published.parts, SCANNED),
             scan=scanner.scan(path).to_dict() if scanner else None,
             seconds={"erased": time.perf_counter() - started},
             resumed=resumed,
         )
         receipt.save(path)
-        if refill and not refit and receipt.to_fill and _refill(writer, published, progress):
-            receipt = replace(receipt, to_fill=())
-        receipt = _done(path, receipt, started)
-    if refit:
-        build(index=path, progress=progress)
-        (receipt,) = (one for one in read_receipts(path) if one.number == receipt.number)
-        receipt = _done(path, receipt, started)
-    return receipt
+        erasures.done(kind)
+        writer.complete_receipts()
+        if refill and receipt.to_fill:
+            _refill(writer, published, progress)
+        return _done(path, receipt.number, started)
 
 
-def _done(path: Path, receipt: ErasureReceipt, started: float) -> ErasureReceipt:
+def _done(path: Path, number: int, started: float) -> ErasureReceipt:
+    """A receipt as later generations completed it, with the seconds that all of it took."""
+    receipt = read_receipt(path, number)
     seconds = {**receipt.seconds, "done": time.perf_counter() - started}
     receipt = replace(receipt, seconds=seconds)
     receipt.save(path)
     return receipt
 
 
-def _require_known(writer: IndexWriter, erasures: Erasures, kind: Kind, ids: Sequence[str]) -> None:
+def _require_known(writer: IndexWriter, kind: Kind, ids: Sequence[str]) -> None:
     """Refuse ids of which nothing is there, before anything is erased."""
-    if not ids and not erasures.pending:
+    erasures = writer.ledger.erasures
+    unfinished = erasures.unfinished.get(kind)
+    if not ids and unfinished is None:
         raise QueryError(f"no {kind} to erase: give an id")
-    cut_off = erasures.moments(kind) if erasures.pending else {}
+    cut_off = unfinished.subjects if unfinished else ()
     missing = [
         id for id in ids if not erasures.has(kind, id) and erasures.hash(kind, id) not in cut_off
     ]
+    missing = [id for id in missing if not named_in_leftovers(writer.path, id)]
     if missing and writer.manifest:  # who is in no records any more may be in an older generation
         for name in writer.manifest.generations:
             built = Generation.load(writer.stored(name))
@@ -223,50 +249,42 @@ def _publish(
         name for name in COLLECTIONS if name != "graph" or generation.signals.graph is not None
     ]
     to_fill = [] if recipe.store.url else [name for name in there if name not in linked]
-    waiting = {*_named(active.parts.get(ERASED, "")), *new.waiting}
-    parts = {
-        **active.parts,
-        "records": writer.ledger.content,
-        ERASED: ", ".join(sorted(waiting)),
-        SCANNED: ", ".join(to_fill),
-    }
+    parts = marked(active.parts, ERASED, new.waiting(named(active.parts, ERASED)))
+    parts = {**marked(parts, SCANNED, to_fill), "records": writer.ledger.content}
     if recipe != old.recipe:
         parts["recipe"] = recipe.fingerprint
-    draft = writer.begin({name: part for name, part in parts.items() if part})
+    draft = writer.begin(parts)
     generation.save(draft.folder, _templates(old, encoded=False))
     if canaries := Canaries.load(active.folder):
         canaries.save(draft.folder)
     for name in linked:
         _link(folder / name, draft.folder / "chroma" / name)
     if recipe.store.url:
-        _fill(draft, generation, _templates(old), events, COLLECTIONS, progress)
+        _fill(writer, draft, generation, _templates(old), events, COLLECTIONS, progress)
     return writer.publish(draft, counted(generation, events), change=active.change)
 
 
-def _refill(
-    writer: IndexWriter, scrubbed: StoredGeneration, progress: Progress | None
-) -> StoredGeneration | None:
-    """The same generation with all of its collections; None where they could not be filled.
+def _refill(writer: IndexWriter, scrubbed: StoredGeneration, progress: Progress | None) -> None:
+    """Have the same generation answer with all of its collections.
 
-    Then it goes on being scanned, which gives the same answers.
+    Where they cannot be filled it goes on being scanned, which gives the same answers.
     """
     generation = Generation.load(scrubbed)
     only = [name for name in COLLECTIONS if name in generation.scanned]
-    parts = {name: part for name, part in scrubbed.parts.items() if name != SCANNED}
     events = writer.ledger.erasures.events(scrubbed.change)
-    draft = writer.begin(parts)
+    draft = writer.begin(marked(scrubbed.parts, SCANNED, ()))
     _link(scrubbed.folder, draft.folder)
     try:
-        _fill(draft, generation, _templates(generation), events, only, progress)
+        _fill(writer, draft, generation, _templates(generation), events, only, progress)
     except StoreError as error:
         _log.warning("Chroma was not filled again: %s", error)
-        return None
-    published = writer.publish(draft, scrubbed.counts, change=scrubbed.change)
+        return
+    writer.publish(draft, scrubbed.counts, change=scrubbed.change)
     writer.collect(keep=1)
-    return published
 
 
 def _fill(
+    writer: IndexWriter,
     draft: Draft,
     generation: Generation,
     templates: Templates,
@@ -274,7 +292,7 @@ def _fill(
     only: Sequence[CollectionName],
     progress: Progress | None,
 ) -> None:
-    with open_chroma(generation.recipe, draft) as chroma:
+    with chroma_of(writer, generation.recipe, draft) as chroma:
         fill(chroma, generation, events, templates, progress, only=only)
         require_reachable(chroma, generation, only=only)
 
@@ -325,22 +343,26 @@ def _counts(removed: Removed, old: Generation, new: Scrubbed) -> dict[str, int]:
     }
 
 
-def _out_of_reach(index: Path, server: bool) -> tuple[str, ...]:
+def _out_of_reach(index: Path, servers: Mapping[str, bool]) -> tuple[str, ...]:
+    """In words; `servers` are the addresses of Chroma servers, and whether each was cleared."""
     found = [
-        "backups, copies and exports of this index, and the files that it was built from",
+        "backups, copies and exports of this index, the files that it was built from, and lists "
+        "of rejected rows that lie elsewhere",
         "what a disk or file system keeps of blocks that were given back",
         "answers that were given before, and processes that have the index open, until they ask "
         "again",
     ]
-    if server:
+    if any(servers.values()):
         found.append(
             "what the Chroma server leaves in its own files of collections that it dropped"
         )
+    found += [
+        f"collections on the Chroma server at {url}, which could not be cleared; builds and "
+        "erasures try again"
+        for url, cleared in servers.items()
+        if not cleared
+    ]
     others = [place.path.name for place in places(index) if place.holds == "unknown"]
     if others:
         found.append(f"files in the folder that are not the index's: {', '.join(others)}")
     return tuple(found)
-
-
-def _named(part: str) -> tuple[str, ...]:
-    return tuple(part.split(", ")) if part else ()

@@ -55,10 +55,15 @@ class Found:
         return asdict(self)
 
 
-def text_traces(kind: str, text: str) -> Iterator[Trace]:
-    """A text as files may have it: UTF-8, escaped as JSON, UTF-16; too short ones are left out."""
+def forms_of(text: str) -> set[bytes]:
+    """A text as files may have it: UTF-8, escaped as JSON, and each of these quoted as CSV."""
     written = {text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    for content in {form.encode() for form in written} | {text.encode("utf-16-le")}:
+    return {form.encode() for form in written | {one.replace('"', '""') for one in written}}
+
+
+def text_traces(kind: str, text: str) -> Iterator[Trace]:
+    """A text in all of its forms, and in UTF-16; too short ones are left out."""
+    for content in forms_of(text) | {text.encode("utf-16-le")}:
         if len(text.encode()) >= _ANCHOR:
             yield Trace(kind, text, content)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,10 +56,11 @@ class Scrubbed:
     learned: tuple[Learned, ...]
     fewer: bool
 
-    @property
-    def waiting(self) -> list[str]:
-        """The parts that a build is to fit anew."""
-        return [one.part for one in self.learned if one.done != _ANEW]
+    def waiting(self, before: Iterable[str]) -> list[str]:
+        """The parts that a build is to fit anew, with those that waited before and still do."""
+        anew = {one.part for one in self.learned if one.done == _ANEW}
+        old = {one.part for one in self.learned} - anew
+        return sorted(old | (set(before) - anew))
 
 
 def scrub(
@@ -191,13 +192,6 @@ def _learned(old: Generation, fewer: bool, pruned: bool) -> tuple[Learned, ...]:
         Learned(part, _HOLDS[part], done.get(part, _ANEW))
         for part, is_there in there.items()
         if is_there
-    )
-
-
-def fitted_at_once(learned: tuple[Learned, ...], generation: str) -> tuple[Learned, ...]:
-    """The same, with the generation's name where a part was fitted with it."""
-    return tuple(
-        replace(one, fitted_in=generation) if one.done == _ANEW else one for one in learned
     )
 
 

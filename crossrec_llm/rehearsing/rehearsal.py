@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crossrec_llm.builder import counted
-from crossrec_llm.drafting import Clock, Means, clear_server, make_draft
+from crossrec_llm.drafting import Clock, Means, clearing, make_draft
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.measures import Interval, interval, resampled
 from crossrec_llm.evaluation.measuring import Data, Measuring
@@ -138,8 +138,8 @@ def rehearse(
         )
         clock.step("seal")
         counts = counted(fitted, made.events)
-        sealed = writer.seal(draft, counts, change=made.change, truth=made.truth)
-        clear_server(writer, {means.recipe.store.url})
+        with clearing(writer):
+            sealed = writer.seal(draft, counts, change=made.change, truth=made.truth)
         clock.step("measure")
         measures, notes = _measures(
             writer, Means.kept(live), means, made, fitted, protocols, users, k, seed, progress

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,9 +27,12 @@ from crossrec_llm.resources import default_index
 from crossrec_llm.safekeeping.verifying import verify
 from crossrec_llm.store import Index, Ledger, Manifest, checks
 from crossrec_llm.store.database import REPLACED
+from crossrec_llm.store.erasures import KINDS
 from crossrec_llm.store.files import disk_errors, disk_full, sync_folder, sync_tree
 from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST
 from crossrec_llm.store.lock import locked
+from crossrec_llm.store.receipts import FOLDER as RECEIPTS
+from crossrec_llm.store.receipts import take_over_receipts
 from crossrec_llm.store.writer import ASIDE, CACHE
 
 _TRIES = 10
@@ -127,7 +130,9 @@ def restore(
     """Put a backup in the place of an index; the backup stays as it is.
 
     It is copied beside the index, verified, and then takes its place in one step. What was
-    acknowledged after the backup was made is gone with the old index.
+    acknowledged after the backup was made is gone with the old index; but what was erased from that
+    index stays known as erased, and its receipts stay. Where the backup still has some of it, the
+    notes say so.
 
     Parameters
     ----------
@@ -151,6 +156,7 @@ def restore(
             f"{path}: there is an index already; --force replaces it with the backup"
         )
     partial = path.with_name(path.name + ".restoring")
+    notes: tuple[str, ...] = ()
     with disk_errors(path):
         partial.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
@@ -163,13 +169,14 @@ def restore(
             sync_tree(partial)
             if there:
                 with locked(path), _ended(path / LEDGER):
+                    notes = _still_erased(path, partial)
                     _exchange(partial, path)
             else:
                 partial.replace(path)
             sync_folder(path.parent)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    return _told(path, time.perf_counter() - start)
+    return _told(path, time.perf_counter() - start, notes)
 
 
 def _copied(path: Path, target: Path, cache: bool) -> bool:
@@ -182,8 +189,9 @@ def _copied(path: Path, target: Path, cache: bool) -> bool:
             place = target / GENERATIONS / name
             shutil.copytree(path / GENERATIONS / name, place)
             _copy_open_chroma(path / GENERATIONS / name / CHROMA, place / CHROMA)
-        if (path / ASIDE).exists():
-            shutil.copytree(path / ASIDE, target / ASIDE)
+        for name in (ASIDE, RECEIPTS):
+            if (path / name).exists():
+                shutil.copytree(path / name, target / name)
     except (FileNotFoundError, shutil.Error) as error:
         if "No space left" in str(error):
             raise disk_full(target) from error
@@ -252,6 +260,22 @@ def _ended(file: Path) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
+def _still_erased(old: Path, new: Path) -> tuple[str, ...]:
+    """Have erased in a copy what was erased from the index that it takes the place of; notes."""
+    take_over_receipts(old, new)
+    try:
+        with Ledger.open(old / LEDGER, write=False) as then:
+            if not any(then.erasures.moments(kind) for kind in KINDS):
+                return ()
+            with Ledger.open(new / LEDGER, write=True) as now:
+                now.erasures.take_over(then.erasures)
+                return now.erasures.notes
+    except (IndexMissing, IndexDamaged) as error:
+        return (f"what was erased from the index that was there is not known any more: {error}",)
+    finally:
+        sync_tree(new)
+
+
 def _exchange(new: Path, old: Path) -> None:
     """Two folders take each other's place: in one step on Linux, else in two."""
     if sys.platform == "linux":
@@ -265,8 +289,8 @@ def _exchange(new: Path, old: Path) -> None:
     aside.replace(new)
 
 
-def _told(folder: Path, seconds: float) -> Copied:
-    notes = []
+def _told(folder: Path, seconds: float, said: Sequence[str] = ()) -> Copied:
+    notes = [*said]
     if not (folder / CACHE).exists():
         notes.append("without the encoded texts: the next build encodes them again")
     with Index.open(folder) as opened:

@@ -20,24 +20,36 @@ from crossrec_llm.answering import TunedBlend
 from crossrec_llm.builder import counted
 from crossrec_llm.drafting import (
     Means,
-    clear_server,
+    chroma_of,
+    clearing,
     fill,
     make_draft,
     recipe_of,
     require_reachable,
 )
 from crossrec_llm.errors import CrossrecError, IndexDamaged
-from crossrec_llm.generation import SCANNED, Generation, open_chroma
+from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import drop_damaged
 from crossrec_llm.origins import Made, recorded
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.safekeeping.verifying import Problem, Verification, verify
-from crossrec_llm.store import GenerationRecord, IndexWriter, Manifest, StoredGeneration, checks
+from crossrec_llm.store import (
+    ERASED,
+    SCANNED,
+    GenerationRecord,
+    IndexWriter,
+    Manifest,
+    StoredGeneration,
+    checks,
+    marked,
+    named,
+)
 from crossrec_llm.store.index import GENERATIONS, LEDGER, MANIFEST, SEAL, prefix_of
 from crossrec_llm.store.lock import locked
 from crossrec_llm.store.manifest import number_of
+from crossrec_llm.store.receipts import damaged_receipts
 from crossrec_llm.store.writer import ASIDE, CACHE
 from crossrec_llm.tables import Catalogue
 
@@ -84,6 +96,7 @@ def repair(index: str | Path | None = None, *, progress: Progress | None = None)
     with locked(path):
         done = [*_records(path, found.problems), *_cache(path, found.problems)]
         done += _manifest(path, found.problems)
+        done += _receipts(path)
     with IndexWriter.open(path) as writer:
         done += _generations(writer, found.problems, progress)
     return Repaired(found.problems, tuple(done), verify(path, progress=progress))
@@ -163,6 +176,14 @@ def _manifest(path: Path, problems: Iterable[Problem]) -> list[str]:
     return [f"{MANIFEST}: made again from the generations; {active}, the newest, answers now"]
 
 
+def _receipts(path: Path) -> list[str]:
+    """Nothing else has what they said: they are kept under another name."""
+    damaged = damaged_receipts(path)
+    for file in damaged:
+        file.replace(file.with_name(file.name + ".damaged"))
+    return [f"{file.relative_to(path)}: set aside, as nothing else has it" for file in damaged]
+
+
 def _generations(
     writer: IndexWriter, problems: Iterable[Problem], progress: Progress | None
 ) -> list[str]:
@@ -202,16 +223,15 @@ def _refilled(
     """The same files, and a new Chroma."""
     generation = Generation.load(old)
     means = Means.kept(old)
-    draft = writer.begin({name: of for name, of in old.parts.items() if name != SCANNED})
+    draft = writer.begin(marked(old.parts, SCANNED, ()))
     shutil.copytree(
         old.folder, draft.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("chroma", SEAL)
     )
-    with open_chroma(means.recipe, draft) as chroma:
+    with chroma_of(writer, means.recipe, draft) as chroma:
         fill(chroma, generation, writer.ledger.events(), means.templates, progress)
         require_reachable(chroma, generation)
-    published = writer.publish(draft, old.counts, change=old.change)
-    clear_server(writer, {means.recipe.store.url})
-    return published
+    with clearing(writer):
+        return writer.publish(draft, old.counts, change=old.change)
 
 
 def _rebuilt(
@@ -223,13 +243,15 @@ def _rebuilt(
     if not damaged & {"blend.json", SEAL}:
         blend = TunedBlend.load(old.folder / "blend.json")
     parts = {"inputs": old.parts.get("inputs", ""), **means.parts, "records": made.digest}
+    if blend is not None:  # which waits for a build still where an erasure left it
+        waiting = named(old.parts, ERASED)
+        parts = marked(parts, ERASED, (name for name in ("blend", "bridges") if name in waiting))
     draft, generation = make_draft(
         writer, means, made.catalogue, made.events, parts, blend=blend, progress=progress
     )
     counts = counted(generation, made.events)
-    published = writer.publish(draft, counts, change=made.change, progress=progress)
-    clear_server(writer, {means.recipe.store.url})
-    return published
+    with clearing(writer):
+        return writer.publish(draft, counts, change=made.change, progress=progress)
 
 
 def _made(writer: IndexWriter, old: StoredGeneration, damaged: set[str]) -> Made:

@@ -18,10 +18,12 @@ from crossrec_llm.generation import COLLECTIONS, Generation, open_chroma
 from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
-from crossrec_llm.store import Manifest, StoredGeneration, checks, reachability
+from crossrec_llm.store import Ledger, Manifest, StoredGeneration, checks, reachability
 from crossrec_llm.store.files import sha256_of
 from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST, SEAL, load_generation
 from crossrec_llm.store.manifest import is_whole
+from crossrec_llm.store.receipts import FOLDER as RECEIPTS
+from crossrec_llm.store.receipts import damaged_receipts
 from crossrec_llm.store.writer import ASIDE, CACHE, CHECKSUMS
 
 _TRIES = 5
@@ -120,6 +122,7 @@ class _Look:
         self._cache()
         names = self._generations(manifest)
         self._rehearsed()
+        self._receipts()
         if manifest is not None:
             self.active = manifest.active
             whole = records and self.server
@@ -185,6 +188,9 @@ class _Look:
                 id = str(found[0]) if found else ""
         except checks.UNREADABLE as error:
             self._truth(file, f"it cannot be read ({error})")
+        if not any(problem.is_truth for problem in self.problems):
+            with Ledger.open(file, write=False) as ledger:
+                self.notes += ledger.erasures.notes
         return id
 
     def _truth(self, file: Path, what: str) -> None:
@@ -295,6 +301,15 @@ class _Look:
             for wrong, what in _differing(file.parent, sealed):
                 self._bad(file.parent / wrong, part, what, name)
             self._seen |= {file, *(file.parent / wrong for wrong in sealed)}
+
+    def _receipts(self) -> None:
+        folder = self.path / RECEIPTS
+        for file in sorted(folder.glob("*")):
+            self._seen.add(file)
+            if file.suffix != ".json":
+                self.notes.append(f"{RECEIPTS}/{file.name}: a damaged receipt that was set aside")
+        for file in damaged_receipts(self.path):
+            self._bad(file, "a receipt of an erasure", "it is not as it was written")
 
     def _server(self, active: StoredGeneration) -> None:
         """Whether a Chroma server has the vectors; a sample of each collection is asked for."""

@@ -7,7 +7,7 @@ from crossrec_llm.store.chroma import ChromaSearch, ChromaStore, StoreOptions
 from crossrec_llm.store.churn import Due, LiveOptions
 from crossrec_llm.store.collections import Collections
 from crossrec_llm.store.database import LAYOUT
-from crossrec_llm.store.erasures import Barred, Erasures, Kind, Removed
+from crossrec_llm.store.erasures import Barred, Erasures, Kind, Removed, Unfinished
 from crossrec_llm.store.index import (
     Index,
     StoredGeneration,
@@ -19,10 +19,14 @@ from crossrec_llm.store.index import (
 from crossrec_llm.store.ledger import Ledger, Merged
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, differences, number_of
 from crossrec_llm.store.receipts import (
+    ERASED,
+    SCANNED,
     ErasureReceipt,
     Learned,
-    complete_receipts,
+    marked,
+    named,
     next_number,
+    read_receipt,
     read_receipts,
 )
 from crossrec_llm.store.rows import content_digest
@@ -37,8 +41,10 @@ from crossrec_llm.store.search import (
 from crossrec_llm.store.writer import Draft, IndexWriter, Truth
 
 __all__ = [
+    "ERASED",
     "FORMAT",
     "LAYOUT",
+    "SCANNED",
     "Appended",
     "Barred",
     "ChromaSearch",
@@ -67,15 +73,18 @@ __all__ = [
     "StoreOptions",
     "StoredGeneration",
     "Truth",
-    "complete_receipts",
+    "Unfinished",
     "content_digest",
     "damage",
     "differences",
     "load_generation",
+    "marked",
+    "named",
     "next_number",
     "number_of",
     "reachability",
     "read_manifest",
+    "read_receipt",
     "read_receipts",
     "require_whole",
     "top",

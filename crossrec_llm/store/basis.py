@@ -78,6 +78,7 @@ def write(
             if progress:
                 progress("record", done, total)
         execute("CREATE INDEX events_by_item ON events (item, user)")
+        execute("DELETE FROM event_ids WHERE user_id NOT IN (SELECT user_id FROM users)")
         about = [("content", content_digest), ("folded", str(upto))]
         database.insert("INSERT OR REPLACE INTO about VALUES (?, ?)", about)
     return True

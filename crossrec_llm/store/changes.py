@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from crossrec_llm.errors import DataError
 from crossrec_llm.store.database import Database
+from crossrec_llm.store.erasures import Erasures
 from crossrec_llm.store.rows import ITEM_COLUMNS, item_rows, items_table, row_digest
 
 Execute = Callable[..., Any]
@@ -64,6 +65,11 @@ def append(
     """As `Ledger.append`."""
     ids = [None] * len(events) if event_ids is None else event_ids
     with database.transaction() as execute:
+        # Within it: an erasure that ends right before it is not to be undone.
+        old = Erasures(database).of_old_lives(events)
+        if old.any():
+            left = np.flatnonzero(~old)
+            events, ids = events.take(left), [ids[int(row)] for row in left]
         number = last_change(database) + 1
         items = _known_items(execute, events["item_id"].unique().to_pylist())
         users = _Users(execute)
@@ -72,8 +78,8 @@ def append(
         for event_id, user_id, item_id, *rest in zip(ids, *columns, strict=True):
             user = users.find(user_id)
             if event_id is not None:
-                told = "INSERT OR IGNORE INTO event_ids VALUES (?, ?, ?)"
-                if not execute(told, (event_id, user_id, number)).rowcount:
+                told = "INSERT OR IGNORE INTO event_ids VALUES (?, ?, ?, ?)"
+                if not execute(told, (event_id, user_id, item_id, number)).rowcount:
                     continue
             elif user is not None and _is_there(execute, user, items[item_id], rest):
                 continue
@@ -85,7 +91,7 @@ def append(
             added += 1
         if added:
             _number(execute, number)
-    return Appended(added, len(events) - added)
+    return Appended(added, len(events) - added, int(old.sum()))
 
 
 def put_items(database: Database, items: pa.Table) -> Put:
@@ -95,6 +101,7 @@ def put_items(database: Database, items: pa.Table) -> Put:
     values = ", ".join(f"{name} = ?" for name in names)
     added = changed = 0
     with database.transaction() as execute:
+        Erasures(database).take_back(execute, items["item_id"].to_pylist())
         number = last_change(database) + 1
         key = execute("SELECT coalesce(max(key) + 1, 0) FROM items").fetchone()[0]
         for row in item_rows(items):

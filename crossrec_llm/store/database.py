@@ -63,7 +63,8 @@ _STEPS = (
     ALTER TABLE items ADD COLUMN filed BLOB;
     ALTER TABLE events ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE event_ids (
-        event_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, change INTEGER NOT NULL) WITHOUT ROWID;
+        event_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, item_id TEXT NOT NULL,
+        change INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE erased (
         kind TEXT NOT NULL, hash TEXT NOT NULL, at REAL NOT NULL,
         PRIMARY KEY (kind, hash)) WITHOUT ROWID;

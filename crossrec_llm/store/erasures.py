@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,8 @@ from crossrec_llm.store.rows import events_table
 
 Kind = Literal["user", "item"]
 
-_SALT, _PENDING = "erasing salt", "erasing"
+KINDS: tuple[Kind, ...] = ("user", "item")
+_SALT, _UNFINISHED, _SERVERS = "erasing salt", "erasing ", "chroma servers"
 _WAIT = 10.0  # seconds for readers to let go of the records as they were
 
 
@@ -36,6 +37,36 @@ class Removed:
     events: int = 0
     corrections: int = 0
     struck: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        names = [one.name for one in fields(self)]
+        return Removed(*(getattr(self, name) + getattr(other, name) for name in names))
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An erasure that is done in the records, if at all, and not in what was made from them.
+
+    subjects : a keyed hash for each id that is out of the records.
+    moment : when it began, epoch seconds (UTC).
+    number : of its receipt; 0 = none yet.
+    removed : what was taken out of the records.
+    generations : what was kept when it began.
+    returned : hashes of what was erased once, and came back with a backup that was older.
+    """
+
+    subjects: tuple[str, ...] = ()
+    moment: float = 0.0
+    number: int = 0
+    removed: Removed = field(default_factory=Removed)
+    generations: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str) -> Unfinished:
+        data = json.loads(text)
+        lists = {name: tuple(data[name]) for name in ("subjects", "generations", "returned")}
+        return cls(**{**data, **lists, "removed": Removed(**data["removed"])})
 
 
 @dataclass(frozen=True)
@@ -85,32 +116,67 @@ class Erasures:
         return dict(self._database.all("SELECT hash, at FROM erased WHERE kind = ?", kind))
 
     @property
-    def pending(self) -> bool:
-        """Whether an erasure took something out of the records and was not finished elsewhere."""
-        return bool(self._database.one("SELECT value FROM about WHERE name = ?", _PENDING))
+    def unfinished(self) -> dict[Kind, Unfinished]:
+        """Erasures that were cut off, and what a restored backup brought back."""
+        if not self._exists:
+            return {}
+        about = dict(self._database.all("SELECT name, value FROM about"))
+        return {
+            kind: Unfinished.from_json(about[_UNFINISHED + kind])
+            for kind in KINDS
+            if _UNFINISHED + kind in about
+        }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is unfinished, in words."""
+        notes = []
+        for one in self.unfinished.values():
+            if one.subjects:
+                notes.append(
+                    "an erasure was cut off, so older generations still hold what it took out of "
+                    "the records; `crossrec forget-user` without an id finishes it"
+                )
+            if one.returned:
+                notes.append(
+                    f"{len(one.returned):,} people or items that had been erased are in the backup "
+                    "that was restored; `crossrec forget-user` without an id erases them again"
+                )
+        return tuple(notes)
 
     def has(self, kind: Kind, id: str) -> bool:
         """Whether the records hold something of an id."""
-        found = self._database.one(f"SELECT count(*) FROM {kind}s WHERE {kind}_id = ?", id)
-        if kind == "user":
-            told = "SELECT count(*) FROM corrections WHERE user_id = ?"
-            found = found or self._database.one(told, id)
-        return bool(found)
+        tables = ("users", "corrections", "event_ids") if kind == "user" else ("items", "event_ids")
+        return any(
+            self._database.one(f"SELECT count(*) FROM {table} WHERE {kind}_id = ?", id)
+            for table in tables
+        )
+
+    def returned(self, kind: Kind) -> list[str]:
+        """The ids that came back with a backup and are to be erased again."""
+        unfinished = self.unfinished.get(kind)
+        wanted = set(unfinished.returned) if unfinished else set()
+        return [id for id in self._named(kind) if self.hash(kind, id) in wanted] if wanted else []
 
     def ids(self, kind: Kind) -> list[str]:
         """All that the records hold, removed items too."""
         rows = self._database.all(f"SELECT {kind}_id FROM {kind}s ORDER BY key")
         return [id for (id,) in rows]
 
-    def erase(self, kind: Kind, ids: Sequence[str], moment: float) -> Removed:
+    def erase(self, kind: Kind, ids: Sequence[str], this: Unfinished) -> Unfinished:
         """Take people or items out of the records with their events, in one transaction.
 
-        It is pending until `done`: what was made from the records still has them. Nothing of
+        It is unfinished until `done`: what was made from the records still has them. Nothing of
         them stays in the file's free space once `scour` has run.
 
         Parameters
         ----------
-        moment : epoch seconds (UTC): events of a person that are dated after it are a new life.
+        this : what began when, and what was kept; events of a person that are dated after its
+            `moment` are a new life.
+
+        Returns
+        -------
+        All of what is unfinished of this kind, with what had been cut off before.
 
         Raises
         ------
@@ -119,15 +185,54 @@ class Erasures:
         with self._database.transaction() as execute:
             if self._salt == "":
                 execute("INSERT INTO about VALUES (?, ?)", (_SALT, secrets.token_hex(16)))
+            before = self.unfinished.get(kind) or this
             removed = _erase_users(execute, ids) if kind == "user" else _erase_items(execute, ids)
-            for id in ids:
-                row = (kind, self.hash(kind, id), moment)
-                execute("INSERT OR REPLACE INTO erased VALUES (?, ?, ?)", row)
-            execute("INSERT OR REPLACE INTO about VALUES (?, '1')", (_PENDING,))
+            hashes = [self.hash(kind, id) for id in ids]
+            for one in hashes:
+                if one not in before.returned:  # its moment was another one
+                    row = (kind, one, this.moment)
+                    execute("INSERT OR REPLACE INTO erased VALUES (?, ?, ?)", row)
+            unfinished = Unfinished(
+                subjects=tuple(dict.fromkeys([*before.subjects, *hashes])),
+                moment=before.moment or this.moment,
+                number=before.number or this.number,
+                removed=before.removed + removed,
+                generations=tuple(dict.fromkeys([*before.generations, *this.generations])),
+            )
+            _keep(execute, kind, unfinished)
             # Not a digest of tables: the next build from files is to write them.
             about = ("content", f"erased {secrets.token_hex(16)}")
             execute("INSERT OR REPLACE INTO about VALUES (?, ?)", about)
-        return removed
+        return unfinished
+
+    def take_over(self, other: Erasures) -> int:
+        """Have erased what was erased from the index that these records take the place of.
+
+        Of what was erased after these records were copied, as many as returned are here again:
+        they are unfinished until they are erased once more.
+        """
+        told = {kind: other.moments(kind) for kind in KINDS}
+        if not any(told.values()):
+            return 0
+        count = 0
+        with self._database.transaction() as execute:
+            if self._salt == "":
+                execute("INSERT INTO about VALUES (?, ?)", (_SALT, other._salt))
+            same = self._salt == other._salt
+            for kind, moments in told.items():
+                known = self.moments(kind) if same else {}
+                news = {one: at for one, at in moments.items() if known.get(one, 0.0) < at}
+                there = {other.hash(kind, id): self.hash(kind, id) for id in self._named(kind)}
+                returned = [there[one] for one in news if one in there]
+                for one, at in news.items():
+                    if same or one in there:  # else nobody knows what the hash would be here
+                        row = (kind, there.get(one, one), at)
+                        execute("INSERT OR REPLACE INTO erased VALUES (?, ?, ?)", row)
+                if returned:
+                    before = self.unfinished.get(kind, Unfinished())
+                    _keep(execute, kind, replace(before, returned=tuple(returned)))
+                count += len(returned)
+        return count
 
     def events(self, upto: int) -> pa.Table:
         """What came up to a change (EVENTS_SCHEMA), as `Ledger.events`."""
@@ -157,19 +262,29 @@ class Erasures:
                 )
             time.sleep(0.05)
 
-    def done(self) -> None:
+    def done(self, kind: Kind) -> None:
         """Nothing that is kept was made from what was erased."""
         with self._database.transaction() as execute:
-            execute("DELETE FROM about WHERE name = ?", (_PENDING,))
+            execute("DELETE FROM about WHERE name = ?", (_UNFINISHED + kind,))
 
-    def take_back(self, item_ids: Iterable[str]) -> int:
-        """Let erased items in again, because somebody named them; how many there were."""
-        if not self._exists:
-            return 0
-        hashes = [(self.hash("item", id),) for id in item_ids]
-        statement = "DELETE FROM erased WHERE kind = 'item' AND hash = ?"
-        with self._database.transaction() as execute:
-            return sum(execute(statement, one).rowcount for one in hashes)
+    def take_back(self, execute: Execute, item_ids: Iterable[str]) -> None:
+        """Let erased items in again, because somebody named them; within a transaction."""
+        hashes = [(self.hash("item", id),) for id in item_ids] if self.moments("item") else []
+        for one in hashes:
+            execute("DELETE FROM erased WHERE kind = 'item' AND hash = ?", one)
+
+    @property
+    def servers(self) -> set[str]:
+        """Addresses of the Chroma servers that may hold something of this index."""
+        kept = self._database.one("SELECT value FROM about WHERE name = ?", _SERVERS)
+        return set(json.loads(kept or "[]"))
+
+    @servers.setter
+    def servers(self, urls: set[str]) -> None:
+        if urls != self.servers:
+            with self._database.transaction() as execute:
+                about = (_SERVERS, json.dumps(sorted(urls)))
+                execute("INSERT OR REPLACE INTO about VALUES (?, ?)", about)
 
     def of_old_lives(self, events: pa.Table) -> np.ndarray:
         """(n_events,) bool: of an erased person, and not dated after the erasure."""
@@ -196,6 +311,16 @@ class Erasures:
             events.filter(pa.array(~(of_gone | about_gone))),
             found,
         )
+
+    def _named(self, kind: Kind) -> list[str]:
+        """Every id that is anywhere in the records."""
+        if kind == "item":
+            return self.ids(kind)
+        rows = self._database.all(
+            "SELECT user_id FROM users UNION SELECT user_id FROM corrections "
+            "UNION SELECT user_id FROM event_ids"
+        )
+        return [id for (id,) in rows]
 
     def _moments_of(
         self, kind: Kind, ids: pa.ChunkedArray, moments: dict[str, float]
@@ -227,7 +352,7 @@ def _erase_users(execute: Execute, ids: Sequence[str]) -> Removed:
         if key is not None:
             events += execute("DELETE FROM events WHERE user = ?", (key,)).rowcount
             users += execute("DELETE FROM users WHERE key = ?", (key,)).rowcount
-        execute("DELETE FROM event_ids WHERE user_id = ?1 OR instr(event_id, ?1)", (id,))
+        execute("DELETE FROM event_ids WHERE user_id = ?", (id,))
     return Removed(users=users, events=events, corrections=corrections)
 
 
@@ -237,7 +362,7 @@ def _erase_items(execute: Execute, ids: Sequence[str]) -> Removed:
         if key is not None:
             events += execute("DELETE FROM events WHERE item = ?", (key,)).rowcount
             items += execute("DELETE FROM items WHERE key = ?", (key,)).rowcount
-        execute("DELETE FROM event_ids WHERE instr(event_id, ?)", (id,))
+        execute("DELETE FROM event_ids WHERE item_id = ?", (id,))
     gone = set(ids)
     made = execute("SELECT number, items FROM corrections WHERE sentence = ''").fetchall()
     for number, listed in made:
@@ -257,6 +382,11 @@ def _keys(execute: Execute, kind: Kind, ids: Sequence[str]) -> Iterator[tuple[st
     for id in ids:
         row = execute(f"SELECT key FROM {kind}s WHERE {kind}_id = ?", (id,)).fetchone()
         yield id, row[0] if row else None
+
+
+def _keep(execute: Execute, kind: Kind, unfinished: Unfinished) -> None:
+    about = (_UNFINISHED + kind, json.dumps(asdict(unfinished)))
+    execute("INSERT OR REPLACE INTO about VALUES (?, ?)", about)
 
 
 def _hash(salt: str, kind: Kind, id: str) -> str:

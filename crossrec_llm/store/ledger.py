@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -252,12 +252,6 @@ class Ledger:
         DataError : an event about an item that is not there, or was removed; nothing is written.
         IndexLocked, StoreUnavailable : it cannot be written now.
         """
-        old = self.erasures.of_old_lives(events)
-        if old.any():
-            left = np.flatnonzero(~old)
-            ids = None if event_ids is None else [event_ids[int(row)] for row in left]
-            done = changes.append(self._database, events.take(left), ids)
-            return replace(done, erased=int(old.sum()))
         return changes.append(self._database, events, event_ids)
 
     def put_items(self, items: pa.Table) -> Put:
@@ -274,7 +268,6 @@ class Ledger:
         ------
         IndexLocked, StoreUnavailable : it cannot be written now.
         """
-        self.erasures.take_back(items["item_id"].to_pylist())
         return changes.put_items(self._database, items)
 
     def remove_items(self, item_ids: Iterable[str]) -> int:

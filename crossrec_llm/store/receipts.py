@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,13 @@ from typing import Any
 from crossrec_llm.errors import IndexDamaged
 from crossrec_llm.store.files import disk_errors, write_atomically
 
+_log = logging.getLogger(__name__)
+
 FOLDER = "erasures"
+
+ERASED, SCANNED = "to be fitted anew", "collections to fill"
+"""Parts of a stored generation: what of it still holds sums over what was erased, and which
+collections Chroma lacks, so that they are scanned. Neither is there where there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ class ErasureReceipt:
         path = _path(index, self.number)
         with disk_errors(path):
             path.parent.mkdir(exist_ok=True)
-            content = json.dumps(self.to_dict(), indent=1, ensure_ascii=False)
-            write_atomically(path, content.encode())
+            data = self.to_dict()
+            write_atomically(path, _written({**data, "checksum": _checksum(data)}))
         return path
 
 
@@ -84,41 +92,108 @@ def read_receipts(index: Path) -> tuple[ErasureReceipt, ...]:
 
     Raises
     ------
-    IndexDamaged : one cannot be read.
+    IndexDamaged : one is not as it was written.
     """
-    return tuple(map(_read, sorted((index / FOLDER).glob("*.json"))))
+    return tuple(map(_read, _files(index)))
+
+
+def read_receipt(index: Path, number: int) -> ErasureReceipt:
+    """One of them. Raises as `read_receipts`."""
+    return _read(_path(index, number))
+
+
+def damaged_receipts(index: Path) -> list[Path]:
+    """The files of those that are not as they were written."""
+    return [path for path in _files(index) if _whole(path) is None]
 
 
 def next_number(index: Path) -> int:
-    return max((one.number for one in read_receipts(index)), default=0) + 1
+    numbers = (path.name.partition(".")[0] for path in (index / FOLDER).glob("*.json*"))
+    return max((int(number) for number in numbers if number.isdecimal()), default=0) + 1
 
 
-def complete_receipts(index: Path, generation: str) -> int:
-    """Write into the receipts that a generation was fitted anew; how many had waited for it.
+def complete_receipts(index: Path, generation: str, parts: Mapping[str, str]) -> int:
+    """Write into the receipts what was fitted anew with a generation; how many had waited for it.
 
-    To be called once all parts of a generation were fitted on the records as they are.
+    To be called for the one that answers, once no erasure is unfinished: whatever it does not name
+    under `ERASED` and `SCANNED` was made from the records as they are.
     """
-    waiting = [one for one in read_receipts(index) if one.waiting or one.to_fill]
-    for one in waiting:
+    unfit, empty = (named(parts, mark) for mark in (ERASED, SCANNED))
+    count = 0
+    for one in filter(None, map(_whole, _files(index))):
         learned = tuple(
-            part if part.fitted_in else replace(part, fitted_in=generation) for part in one.learned
+            part if part.fitted_in or part.part in unfit else replace(part, fitted_in=generation)
+            for part in one.learned
         )
-        replace(one, learned=learned, to_fill=()).save(index)
-    return len(waiting)
+        done = replace(
+            one, learned=learned, to_fill=tuple(name for name in one.to_fill if name in empty)
+        )
+        if done != one:
+            done.save(index)
+            count += 1
+    return count
+
+
+def take_over_receipts(old: Path, new: Path) -> None:
+    """Those that an index has, for the one that takes its place and may have some of them."""
+    known = {(one.subjects, one.moment) for one in filter(None, map(_whole, _files(new)))}
+    for one in filter(None, map(_whole, _files(old))):
+        if (one.subjects, one.moment) not in known:
+            number = next_number(new) if _path(new, one.number).exists() else one.number
+            replace(one, number=number).save(new)
+
+
+def named(parts: Mapping[str, str], mark: str) -> tuple[str, ...]:
+    """What a generation names under `ERASED` or `SCANNED`."""
+    said = parts.get(mark, "")
+    return tuple(said.split(", ")) if said else ()
+
+
+def marked(parts: Mapping[str, str], mark: str, names: Iterable[str]) -> dict[str, str]:
+    """The same parts naming these, and nothing else, under a mark."""
+    said = ", ".join(names)
+    others = {name: part for name, part in parts.items() if name != mark}
+    return {**others, mark: said} if said else others
 
 
 def _path(index: Path, number: int) -> Path:
     return index / FOLDER / f"{number:06d}.json"
 
 
+def _files(index: Path) -> list[Path]:
+    return sorted((index / FOLDER).glob("*.json"))
+
+
+def _whole(path: Path) -> ErasureReceipt | None:
+    """None where it is not as it was written."""
+    try:
+        return _read(path)
+    except IndexDamaged as error:
+        _log.warning("%s", error)
+        return None
+
+
 def _read(path: Path) -> ErasureReceipt:
     try:
-        data: dict[str, Any] = json.loads(path.read_bytes())
+        content = path.read_bytes()
+        data: dict[str, Any] = json.loads(content)
+        checksum = data.pop("checksum")
+        if checksum != _checksum(data) or content != _written({**data, "checksum": checksum}):
+            raise ValueError("it is not as it was written")
         learned = tuple(Learned(**part) for part in data.pop("learned"))
         for name in ("subjects", "generations_removed", "out_of_reach", "to_fill"):
             data[name] = tuple(data[name])
         return ErasureReceipt(learned=learned, **data)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise IndexDamaged(
-            f"{path}: this receipt of an erasure cannot be read ({error}); move it away"
+            f"{path}: this receipt of an erasure cannot be read ({error}); `crossrec repair` sets "
+            "it aside"
         ) from error
+
+
+def _written(data: Mapping[str, Any]) -> bytes:
+    return json.dumps(data, indent=1, ensure_ascii=False).encode()
+
+
+def _checksum(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

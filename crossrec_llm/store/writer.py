@@ -43,6 +43,7 @@ from crossrec_llm.store.index import (
 from crossrec_llm.store.ledger import Ledger
 from crossrec_llm.store.lock import LOCK, free_lock, take_lock
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, number_of
+from crossrec_llm.store.receipts import complete_receipts
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -262,6 +263,11 @@ class IndexWriter:
         self._write(kept)
         self._remove_all_but(kept.generations)
 
+    def complete_receipts(self) -> None:
+        """Have the receipts of erasures say what was fitted anew with the active generation."""
+        if self.active is not None and not self.ledger.erasures.unfinished:
+            complete_receipts(self.path, self.active.name, self.active.parts)
+
     def rewrite_manifest(self) -> None:
         """The same in the format of this version."""
         self._write(replace(self._require_manifest(), format=FORMAT))
@@ -347,6 +353,7 @@ class IndexWriter:
         self._write(manifest)
         self.active = self.stored(manifest.active)
         self._remove_all_but(manifest.generations)
+        self.complete_receipts()
         return self.active
 
     def _remove_all_but(self, names: Collection[str]) -> None:

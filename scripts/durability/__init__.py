@@ -53,10 +53,8 @@ MOST: dict[str, float] = {
     "new items that are not found": 0,
     "users: found after": 0,
     "items: found after": 0,
-    "users: found after filling": 0,
-    "items: found after filling": 0,
-    "users: seconds": 60,
-    "items: seconds": 60,
+    "users: seconds until erased": 60,
+    "items: seconds until erased": 60,
 }
 # Only the long form has to be as long as this, and is long enough to say this.
 LONG_MOST: dict[str, float] = {

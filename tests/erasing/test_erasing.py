@@ -222,7 +222,7 @@ def test_what_was_cut_off_is_finished(index, monkeypatch):
     assert receipt.resumed
     assert traces.scan(index).hits == {}
     with IndexWriter.open(index) as writer:
-        assert not writer.ledger.erasures.pending
+        assert not writer.ledger.erasures.unfinished
 
 
 def test_rejects_logs_and_copies_let_go_of_them(index):
@@ -230,12 +230,13 @@ def test_rejects_logs_and_copies_let_go_of_them(index):
     (index / "build.log").write_text("about u3\nabout nobody\n")
     (index / "vectors.cache.damaged").write_bytes(b"anything")
     (index / "notes.txt").write_text("u3 called")
+    (index / "customers.csv").write_bytes(b"user_id\r\nu3\r\n")
     receipt = forget_user(index, "u3")
-    assert "u3" not in (index / "rejects.csv").read_text()
-    assert "k;x" in (index / "rejects.csv").read_text()
-    assert (index / "build.log").read_text() == "about nobody\n"
-    assert not (index / "vectors.cache.damaged").exists()
-    assert any("notes.txt" in line for line in receipt.out_of_reach)
+    for name in ("rejects.csv", "build.log", "vectors.cache.damaged"):
+        assert not (index / name).exists()
+        assert receipt.removed[name] == 1
+    assert (index / "customers.csv").read_bytes() == b"user_id\r\nu3\r\n"
+    assert any("customers.csv, notes.txt" in line for line in receipt.out_of_reach)
 
 
 def test_chroma_is_scanned_until_it_is_filled(index, monkeypatch):
