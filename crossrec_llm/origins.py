@@ -63,11 +63,16 @@ class Files:
         self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None
     ) -> Made:
         rejects = Path(self.rejects) if self.rejects else index / "rejects.csv"
+        ledger = writer.ledger
         tables = read_tables(
-            self.items, self.interactions, recipe.tables, rejects=rejects, progress=progress
+            self.items,
+            self.interactions,
+            recipe.tables,
+            rejects=rejects,
+            unsaid=ledger.erasures.namer(),
+            progress=progress,
         )
         _require_events(tables)
-        ledger = writer.ledger
         items, events, barred = ledger.erasures.barred(tables.catalogue.table, tables.events)
         if self.replace:
             digest, change = content_digest(items, events), ledger.change

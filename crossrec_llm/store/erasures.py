@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Literal
 
@@ -22,6 +23,7 @@ Kind = Literal["user", "item"]
 
 KINDS: tuple[Kind, ...] = ("user", "item")
 _SALT, _UNFINISHED, _SERVERS = "erasing salt", "erasing ", "chroma servers"
+_BETWEEN = re.compile(r"[,;|\t\n]")  # the values of a row
 _WAIT = 10.0  # seconds for readers to let go of the records as they were
 
 
@@ -157,6 +159,25 @@ class Erasures:
         unfinished = self.unfinished.get(kind)
         wanted = set(unfinished.returned) if unfinished else set()
         return [id for id in self._named(kind) if self.hash(kind, id) in wanted] if wanted else []
+
+    def namer(self) -> Callable[[str], bool] | None:
+        """Whether a row of an input, as text, has an erased id as one of its values.
+
+        None where nobody was erased.
+        """
+        erased = {kind: self.moments(kind) for kind in KINDS}
+        if not any(erased.values()):
+            return None
+        salt = self._salt
+
+        def names(content: str) -> bool:
+            return any(
+                _hash(salt, kind, value) in hashes
+                for value in _values(content)
+                for kind, hashes in erased.items()
+            )
+
+        return names
 
     def ids(self, kind: Kind) -> list[str]:
         """All that the records hold, removed items too."""
@@ -343,6 +364,16 @@ class Erasures:
     @property
     def _exists(self) -> bool:
         return self._database.layout >= 3
+
+
+def _values(content: str) -> set[str]:
+    """Of a row, as JSON by column or as it stands in a file."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    values = found.values() if isinstance(found, dict) else _BETWEEN.split(content)
+    return {str(value).strip(" \"'") for value in values}
 
 
 def _erase_users(execute: Execute, ids: Sequence[str]) -> Removed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -88,6 +88,7 @@ def read_tables(
     options: TablesOptions,
     *,
     rejects: Path | None = None,
+    unsaid: Callable[[str], bool] | None = None,
     progress: Progress | None = None,
 ) -> Tables:
     """Reads, cleans and joins what users bring.
@@ -97,6 +98,7 @@ def read_tables(
     items, interactions : a path, a pyarrow table or a pandas / polars frame, or a list of them; or
         a list of dicts.
     rejects : CSV file to write with source, line, reason and content of each rejected row.
+    unsaid : whether a content is not to be written into it.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def read_tables(
     item_sources = as_list(items)
     event_sources = None if interactions is None else as_list(interactions)
     _keep_inputs(rejects, [*item_sources, *(event_sources or [])])
-    with RejectLog(rejects) as log:
+    with RejectLog(rejects, unsaid) as log:
         catalogue, items_report = _read_items(item_sources, options, log, progress)
         if event_sources is None:
             return Tables(catalogue, EVENTS_SCHEMA.empty_table(), Report(items_report))

@@ -221,14 +221,20 @@ class RejectLog:
 
     The file has the columns source, line, reason, content. Used as a context manager.
 
+    Parameters
+    ----------
+    path : the file; None = none is written.
+    unsaid : whether a content is not to be written down; None = everything is.
+
     Raises
     ------
     DataError : the file cannot be written.
     StoreUnavailable : the disk is full.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, unsaid: Callable[[str], bool] | None = None) -> None:
         self._path = None if path is None else Path(path)
+        self._unsaid = unsaid or (lambda content: False)
         self._file: TextIO | None = None
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.examples: dict[str, list[Reject]] = defaultdict(list)
@@ -278,7 +284,7 @@ class RejectLog:
         ]
         if self._file is not None and self._path is not None:
             rows = [
-                (source, int(line), reason, content)
+                (source, int(line), reason, "" if self._unsaid(content) else content)
                 for line, content in zip(lines, contents(), strict=True)
             ]
             with _writing(self._path):
