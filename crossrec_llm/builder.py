@@ -116,7 +116,7 @@ def build(
         parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
         if (
             active is not None
-            and not (replace and writer.ledger.count_since(0))
+            and not (replace and writer.ledger.unfiled())
             and not _drifted(active, means)
         ):
             if _is_current(writer, active, parts, means):
