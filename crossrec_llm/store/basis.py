@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from operator import itemgetter
 from typing import Any
 
@@ -127,7 +127,8 @@ class _Difference:
     gone_items, gone_users : keys of those that the base has not.
     users : (n_users,) int64 key of each user of the base, those of new ones above all others.
     user_codes, item_rows : (n_events,) int64 user and item of each event of the base, by number.
-    differing : numbers of the users who have other events.
+    differing : numbers of the users who have other events, with how many at their beginning are
+        the same, and the seq that is free behind these.
     """
 
     change: int
@@ -137,10 +138,19 @@ class _Difference:
     user_ids: list[str]
     user_codes: np.ndarray
     item_rows: np.ndarray
-    differing: list[int]
+    differing: dict[int, tuple[int, int]]
 
     def __bool__(self) -> bool:
         return bool(self.puts or self.gone_items or self.gone_users or self.differing)
+
+    def changed_events(self) -> np.ndarray:
+        """(n,) int64 numbers of the events of the base that have to be written."""
+        same = np.full(len(self.user_ids), len(self.user_codes))
+        for n, (first, _) in self.differing.items():
+            same[n] = first
+        begin = np.searchsorted(self.user_codes, np.arange(len(self.user_ids)))
+        place = np.arange(len(self.user_codes)) - begin[self.user_codes]
+        return np.flatnonzero(place >= same[self.user_codes])
 
     @classmethod
     def of(cls, then: Database, base: Base) -> _Difference:
@@ -158,7 +168,7 @@ class _Difference:
         told = rows.event_rows(
             base.events, users[user_codes], item_keys[item_rows], base.changes, base.filed
         )
-        differing = list(_groups_apart(then.stream(_EVENTS), told))
+        differing = dict(_groups_apart(then.stream(_EVENTS), told))
         gone_users = sorted(set(there.values()) - set(users.tolist()))
         number = {int(key): n for n, key in enumerate(users)}
         return cls(
@@ -169,7 +179,7 @@ class _Difference:
             user_ids,
             user_codes,
             item_rows,
-            [number[key] for key in differing if key in number],
+            {number[key]: same for key, same in differing.items() if key in number},
         )
 
 
@@ -210,14 +220,16 @@ def _marks(base: Base, n: int, row: rows.ItemRow, change: int) -> _Marks:
 
 def _groups_apart(
     there: Iterable[tuple[Any, ...]], told: Iterable[tuple[Any, ...]]
-) -> Iterator[int]:
-    """Keys of users whose rows differ; both come user by user, by rising keys."""
+) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Keys of users whose rows differ, as in `differing`; both come user by user, by rising keys."""
     ends: tuple[float, list[tuple[Any, ...]]] = (np.inf, [])
     left, right = (_by_user(part) for part in (there, told))
     (key, old), (other, new) = next(left, ends), next(right, ends)
     while min(key, other) < np.inf:
-        if key != other or old != new:
-            yield int(min(key, other))
+        if key != other or _values(old) != _values(new):
+            pairs = zip(old, new, strict=False) if key == other else ()
+            same = sum(1 for _ in takewhile(lambda pair: pair[0][2:] == pair[1][2:], pairs))
+            yield int(min(key, other)), (same, old[same - 1][1] + 1 if same else 0)
         at = min(key, other)
         if key == at:
             key, old = next(left, ends)
@@ -229,7 +241,11 @@ def _by_user(
     events: Iterable[tuple[Any, ...]],
 ) -> Iterator[tuple[float, list[tuple[Any, ...]]]]:
     for key, group in groupby(events, itemgetter(0)):
-        yield key, [row[2:] for row in group]
+        yield key, list(group)
+
+
+def _values(events: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [row[2:] for row in events]
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,8 +305,8 @@ class _Application:
         """Of the users who have others; what came since is behind them."""
         difference, base, execute = self.difference, self.base, self.execute
         keys = np.zeros(len(difference.user_ids), np.int64)
-        late = []
-        for n in difference.differing:
+        late, first = [], {}
+        for n, (_, free) in difference.differing.items():
             id = (difference.user_ids[n],)
             row = execute("SELECT key FROM users WHERE user_id = ?", id).fetchone()
             if row is None:
@@ -301,11 +317,9 @@ class _Application:
             else:
                 since = "SELECT * FROM events WHERE user = ? AND change > ? ORDER BY seq"
                 late += execute(since, (*row, difference.change)).fetchall()
-                execute("DELETE FROM events WHERE user = ?", row)
-            keys[n] = row[0]
-        differs = np.zeros(len(keys), bool)
-        differs[difference.differing] = True
-        picked = np.flatnonzero(differs[difference.user_codes])
+                execute("DELETE FROM events WHERE user = ? AND seq >= ?", (*row, free))
+            keys[n], first[row[0]] = row[0], free
+        picked = difference.changed_events()
         told = rows.event_rows(
             base.events.take(pa.array(picked)),
             keys[difference.user_codes[picked]],
@@ -314,7 +328,8 @@ class _Application:
             base.filed[picked],
         )
         insert, done = f"INSERT INTO events VALUES ({', '.join('?' * 8)})", 0
-        for chunk in rows.chunks(told):
+        placed = ((user, first[user] + seq, *rest) for user, seq, *rest in told)
+        for chunk in rows.chunks(placed):
             self.database.insert(insert, chunk)
             done += len(chunk)
             if self.progress:

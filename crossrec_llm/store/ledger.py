@@ -122,6 +122,22 @@ class Ledger:
         return basis.base(self._database)
 
     @property
+    def published(self) -> tuple[str, ...]:
+        """The generations that were live, in that order, for a manifest that has to be made anew.
+
+        Empty where an earlier version wrote the last manifest.
+        """
+        said = self._database.one("SELECT value FROM about WHERE name = 'published'")
+        return tuple(json.loads(said or "[]"))
+
+    def note_published(self, names: Sequence[str]) -> None:
+        """Have `published` give these. Raises as `put_items`."""
+        if self.published != tuple(names):
+            with self._database.transaction() as execute:
+                said = json.dumps(list(names))
+                execute("INSERT OR REPLACE INTO about VALUES ('published', ?)", (said,))
+
+    @property
     def item_count(self) -> int:
         return self._count("items", "key")
 

@@ -287,7 +287,7 @@ def test_numbers_outlive_a_build_from_files(ledger: Ledger) -> None:
     assert ledger.items_since(0).items.sort_by("item_id").equals(before.items.sort_by("item_id"))
     assert ledger.items_since(0).removed == ("i5",)
     assert ledger.unfiled() == 1, "only i2 is not as the files have it"
-    build(ledger, ITEMS.slice(0, 5), EVENTS)
+    build(ledger, pa.concat_tables([ITEMS.slice(0, 5), ITEMS.slice(7)]), EVENTS)
     assert ledger.users_since(0) == [], "files that told of events take them along"
     assert ledger.items_since(0).removed == ("i5", "x1")
     assert ledger.items_since(3).items["item_id"].to_pylist() == ["i2"]

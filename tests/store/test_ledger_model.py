@@ -173,8 +173,8 @@ class LedgerModel(RuleBasedStateMachine):
         assert sorted(map(str, rows)) == sorted(map(str, expected))
         assert (self.ledger.item_count, self.ledger.event_count) == (len(found), len(rows))
         assert self.ledger.change == self.change
-        for change in (0, self.change - 1):
-            since = self.ledger.items_since(max(change, 0))
+        for change in (0, max(self.change - 1, 0)):
+            since = self.ledger.items_since(change)
             late = {id for id, number in self.since.items() if number > change}
             assert {*since.items["item_id"].to_pylist(), *since.removed} == late
             users = {one.row[0] for one in self.events if one.number > change}
