@@ -34,7 +34,14 @@ from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.safekeeping.verifying import Problem, Verification, verify
-from crossrec_llm.store import GenerationRecord, IndexWriter, Manifest, StoredGeneration, checks
+from crossrec_llm.store import (
+    GenerationRecord,
+    IndexWriter,
+    Ledger,
+    Manifest,
+    StoredGeneration,
+    checks,
+)
 from crossrec_llm.store.index import GENERATIONS, LEDGER, MANIFEST, SEAL, prefix_of
 from crossrec_llm.store.lock import locked
 from crossrec_llm.store.manifest import number_of
@@ -162,7 +169,8 @@ def _manifest(path: Path, problems: Iterable[Problem]) -> list[str]:
     live = [name for name in noted or sorted(records, key=number_of) if name in records]
     if not live:
         raise IndexDamaged(
-            f"{path}: the manifest is damaged, and no generation that was live is whole; the records are whole: delete it and run `crossrec build --recipe FILE`"
+            f"{path}: the manifest is damaged, and no generation is whole that was live before; the "
+            "records are whole: delete it and run `crossrec build --recipe FILE`"
         )
     records |= {name: replace(records[name], truth="") for name in live}
     Manifest(live[-1], records, tuple(live)).write(path / MANIFEST)

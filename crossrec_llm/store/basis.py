@@ -221,7 +221,7 @@ def _marks(base: Base, n: int, row: rows.ItemRow, change: int) -> _Marks:
 def _groups_apart(
     there: Iterable[tuple[Any, ...]], told: Iterable[tuple[Any, ...]]
 ) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Keys of users whose rows differ, as in `differing`; both come user by user, by rising keys."""
+    """`differing` of a difference, by the users' keys; both come user by user, by rising keys."""
     ends: tuple[float, list[tuple[Any, ...]]] = (np.inf, [])
     left, right = (_by_user(part) for part in (there, told))
     (key, old), (other, new) = next(left, ends), next(right, ends)
