@@ -309,8 +309,8 @@ def test_a_kill_before_the_rename_keeps_what_was_removed_out(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(IndexWriter, "_go_live", killed)
+    monkeypatch.setattr(IndexWriter, "_go_live", killed)
+    with pytest.raises(KeyboardInterrupt):
         build(items, events, index, recipe=recipe)
     with Recommender.open(index) as recommender:
         catalogue = recommender.catalogue

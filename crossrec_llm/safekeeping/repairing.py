@@ -169,7 +169,7 @@ def _manifest(path: Path, problems: Iterable[Problem]) -> list[str]:
     live = [name for name in noted or sorted(records, key=number_of) if name in records]
     if not live:
         raise IndexDamaged(
-            f"{path}: the manifest is damaged, and no generation is whole that was live before; the "
+            f"{path}: the manifest is damaged, and no generation is whole that was live; the "
             "records are whole: delete it and run `crossrec build --recipe FILE`"
         )
     records |= {name: replace(records[name], truth="") for name in live}
