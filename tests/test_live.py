@@ -20,7 +20,8 @@ from crossrec_llm.errors import (
     UnknownItem,
     UnknownUser,
 )
-from crossrec_llm.store import Index, Ledger
+from crossrec_llm.store import Appended, Index, Ledger
+from crossrec_llm.store.lock import locked
 from crossrec_llm.tables import FormatOptions
 from crossrec_llm.tables.formats import read_source
 from tests import shop
