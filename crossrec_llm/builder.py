@@ -123,7 +123,7 @@ def build(
         parts = {"inputs": inputs or known, **means.parts}
         if (
             active is not None
-            and not (replace and writer.ledger.count_since(0))
+            and not (replace and writer.ledger.unfiled())
             and not _drifted(active, means)
         ):
             if _is_current(writer, active, parts, means):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from crossrec_llm.errors import DataError, IndexDamaged, UnknownItem
+from crossrec_llm.errors import DataError, IndexDamaged, IndexLocked, UnknownItem
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import Barred, Due, Index, Ledger
+from crossrec_llm.store.lock import is_held
 from crossrec_llm.tables import Inputs, TableReport, TablesOptions, near_matches
 from crossrec_llm.tables import read_events as _read_events
 from crossrec_llm.tables import read_items as _read_items
@@ -21,7 +24,11 @@ from crossrec_llm.tables import read_items as _read_items
 BATCH = 10_000
 """Rows of a transaction, at most: a larger input is acknowledged batch by batch."""
 
+PATIENCE = 60.0
+"""Seconds that a live change waits, at most, while who holds the index writes to the records."""
+
 STDIN = "-"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,8 @@ def add_events(
     ------
     IndexMissing : there is no index to add to.
     DataError : an input cannot be read, or no row of it is usable.
-    IndexLocked, StoreUnavailable : the records cannot be written now.
+    IndexLocked : the records are written to, for a minute by who holds the index, or by another.
+    StoreUnavailable : the records cannot be written.
     """
     with _changing(index) as change:
         found = _read_events(
@@ -96,7 +104,7 @@ def add_events(
         _require_some(found.report)
         added = repeated = erased = 0
         for part in _batches(len(found.table), progress):
-            done = change.ledger.append(found.table[part], found.ids[part])
+            done = change.write(partial(change.ledger.append, found.table[part], found.ids[part]))
             added, repeated = added + done.added, repeated + done.repeated
             erased += done.erased
         told = change.report(found.report)
@@ -123,7 +131,7 @@ def add_items(
         )
         added = changed = unchanged = 0
         for part in _batches(len(found), progress):
-            done = change.ledger.put_items(found.table[part])
+            done = change.write(partial(change.ledger.put_items, found.table[part]))
             added, changed = added + done.added, changed + done.changed
             unchanged += done.unchanged
         told = change.report(report)
@@ -144,7 +152,7 @@ def remove_items(index: str | Path | None, item_ids: str | Sequence[str]) -> Liv
     with _changing(index) as change:
         for unknown in change.ledger.never_heard_of(ids):
             raise UnknownItem(unknown, near_matches(unknown, change.ledger.items()["item_id"]))
-        removed = change.ledger.remove_items(ids)
+        removed = change.write(partial(change.ledger.remove_items, ids))
         told = change.report(None)
         return replace(told, removed=removed, unchanged=len(ids) - removed)
 
@@ -161,6 +169,16 @@ class _Change:
     def options(self) -> TablesOptions:
         """How rows are read. Prefixes are of a build's files; these rows come from anywhere."""
         return replace(self.recipe.tables, prefix_ids="none")
+
+    def write(self, change: Callable[[], _T]) -> _T:
+        """Do it, again while the end of a build keeps others from writing."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return change()
+            except IndexLocked:
+                if time.monotonic() > until or not is_held(self.index.path):
+                    raise
 
     def report(self, report: TableReport | None) -> LiveReport:
         return LiveReport(

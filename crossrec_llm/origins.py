@@ -76,7 +76,7 @@ class Files:
         items, events, barred = ledger.erasures.barred(tables.catalogue.table, tables.events)
         if self.replace:
             digest, change = content_digest(items, events), ledger.change
-            truth, dropped = Truth(items, events, change), ledger.count_since(0)
+            truth, dropped = Truth(items, events, change), ledger.unfiled()
         else:
             merged, dropped = ledger.merged(items, events), 0
             digest, change = content_digest(merged.items, merged.events), merged.change

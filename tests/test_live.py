@@ -20,7 +20,8 @@ from crossrec_llm.errors import (
     UnknownItem,
     UnknownUser,
 )
-from crossrec_llm.store import Index, Ledger
+from crossrec_llm.store import Appended, Index, Ledger
+from crossrec_llm.store.lock import locked
 from crossrec_llm.tables import FormatOptions
 from crossrec_llm.tables.formats import read_source
 from tests import shop
@@ -99,10 +100,34 @@ def test_a_stream_has_a_bound() -> None:
     assert read_source(io.BytesIO(packed), "<pipe>", options).table.num_rows == 1
 
 
+def test_a_live_change_waits_for_the_end_of_a_build(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def append(ledger: Ledger, events: pa.Table, ids: list[str | None]) -> Appended:
+        tried.append(len(events))
+        if len(tried) == 2:
+            block.__exit__(None, None, None)
+        return real(ledger, events, ids)
+
+    real = Ledger.append
+    with Ledger.open(index / "records.sqlite", write=True) as other:
+        block = other._database.transaction()
+        block.__enter__()
+        with pytest.raises(IndexLocked, match="another process"):
+            add_events(index, BOUGHT)
+        monkeypatch.setattr(Ledger, "append", append)
+        with locked(index):
+            assert add_events(index, BOUGHT).added == 1
+    assert tried == [1, 1]
+
+
 def test_what_a_batch_before_the_failure_brought_stays(
     index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "BATCH", 2)
+    monkeypatch.setattr(live, "PATIENCE", 0.0)
     rows = [{**BOUGHT, "user_id": f"z{n}"} for n in range(5)]
     (index / "lock.holder").write_text('{"pid": 4711, "host": "here", "since": "noon"}')
     with Ledger.open(index / "records.sqlite", write=True) as other:

@@ -11,7 +11,15 @@ import pyarrow as pa
 import pytest
 
 import crossrec_llm
-from crossrec_llm import Recipe, Recommender, build, publishing
+from crossrec_llm import (
+    Recipe,
+    Recommender,
+    add_events,
+    add_items,
+    build,
+    publishing,
+    remove_items,
+)
 from crossrec_llm.errors import IndexDamaged, IndexLocked, IndexMissing, QueryError
 from crossrec_llm.store import Due, Index, IndexWriter, Ledger, LiveOptions
 from tests import shop
@@ -270,3 +278,40 @@ def test_a_publish_is_seen_whole_by_those_who_read(tiny: Tiny) -> None:
     stop.set()
     reader.join()
     assert not problems
+
+
+def test_what_was_removed_stays_out_whatever_is_built_and_rolled_back(tiny: Tiny) -> None:
+    index, recipe = tiny
+    gone = shop.items()["item_id"][5].as_py()
+    remove_items(index, [gone])
+    add_items(index, [{"item_id": "x1", "title": "A new rope"}])
+    add_events(index, [{"user_id": "zoe", "item_id": "x1", "timestamp": 1.7e9}])
+    with Ledger.open(index / "records.sqlite", write=False) as ledger:
+        items, events = ledger.items(), ledger.events()
+    build(items, events, index, recipe=recipe)
+    publishing.rollback(index)
+    with Recommender.open(index) as recommender:
+        catalogue = recommender.catalogue
+        assert not catalogue.present[catalogue.ids.index(gone)]
+        assert catalogue.present[catalogue.ids.index("x1")]
+        assert "x1" not in recommender.for_user("zoe", explain=False).ids, "she has it"
+
+
+def test_a_kill_before_the_rename_keeps_what_was_removed_out(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, recipe = tiny
+    gone = shop.items()["item_id"][5].as_py()
+    remove_items(index, [gone])
+    with Ledger.open(index / "records.sqlite", write=False) as ledger:
+        items, events = ledger.items(), ledger.events()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(IndexWriter, "_go_live", killed)
+    with pytest.raises(KeyboardInterrupt):
+        build(items, events, index, recipe=recipe)
+    with Recommender.open(index) as recommender:
+        catalogue = recommender.catalogue
+        assert not catalogue.present[catalogue.ids.index(gone)]

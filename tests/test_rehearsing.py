@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from crossrec_llm import Recipe, Recommender, publishing, rehearse
-from crossrec_llm.errors import QueryError
+from crossrec_llm import Recipe, Recommender, build, publishing, rehearse, verify
+from crossrec_llm.errors import IndexDamaged, QueryError
 from crossrec_llm.store import Index, Ledger
 from tests import shop
 
@@ -81,6 +82,45 @@ def test_files_that_were_rehearsed_become_the_truth_when_they_are_published(tiny
         assert opened.ledger.item_count == 93
         assert opened.ledger.users_since(opened.generation.change) == ["late"]
     assert not (index / "rehearsed" / found.generation).exists()
+
+
+def test_files_that_are_older_than_the_records_are_not_published(tiny: Tiny) -> None:
+    index, recipe = tiny
+    found = rehearse(index, recipe, items=shop.items(), interactions=shop.interactions(), users=2)
+    build(shop.items().slice(3), shop.interactions(), index, recipe=recipe)
+    with pytest.raises(QueryError, match=r"built from others since.*rehearse it again"):
+        publishing.publish(index, found.generation)
+    with Index.open(index) as opened:
+        assert opened.ledger.item_count == 93
+
+
+@pytest.mark.parametrize("file", ["items.arrow", "checksums.json", "about.json", ""])
+def test_a_truth_that_is_not_as_it_was_set_aside_is_not_published(tiny: Tiny, file: str) -> None:
+    index, recipe = tiny
+    found = rehearse(index, recipe, items=shop.items(), interactions=shop.interactions(), users=2)
+    aside = index / "rehearsed" / found.generation
+    assert verify(index).ok
+    if file:
+        content = bytearray((aside / file).read_bytes())
+        content[len(content) // 2] ^= 1
+        (aside / file).write_bytes(content)
+    else:
+        shutil.rmtree(aside)
+    assert {problem.generation for problem in verify(index).problems} == {found.generation}
+    with pytest.raises(IndexDamaged, match="rehearse it again"):
+        publishing.publish(index)
+    with Index.open(index) as opened:
+        assert opened.generation.name == found.live
+
+
+def test_one_that_was_published_and_left_can_be_published_again(tiny: Tiny) -> None:
+    index, recipe = tiny
+    items = shop.items().slice(3)
+    found = rehearse(index, recipe, items=items, interactions=shop.interactions(), users=2)
+    publishing.publish(index)
+    publishing.rollback(index)
+    assert publishing.publish(index).name == found.generation
+    assert verify(index).ok
 
 
 def test_a_truth_that_was_set_aside_goes_with_its_generation(tiny: Tiny) -> None:

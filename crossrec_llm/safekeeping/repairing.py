@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from crossrec_llm.store import (
     SCANNED,
     GenerationRecord,
     IndexWriter,
+    Ledger,
     Manifest,
     StoredGeneration,
     checks,
@@ -50,7 +51,7 @@ from crossrec_llm.store.index import GENERATIONS, LEDGER, MANIFEST, SEAL, prefix
 from crossrec_llm.store.lock import locked
 from crossrec_llm.store.manifest import number_of
 from crossrec_llm.store.receipts import damaged_receipts
-from crossrec_llm.store.writer import ASIDE, CACHE
+from crossrec_llm.store.writer import CACHE
 from crossrec_llm.tables import Catalogue
 
 
@@ -149,14 +150,17 @@ def _cache(path: Path, problems: Iterable[Problem]) -> list[str]:
 
 
 def _manifest(path: Path, problems: Iterable[Problem]) -> list[str]:
-    """From what each whole generation says of itself; the newest of them answers."""
+    """From what each whole generation says of itself, and the records of which were live.
+
+    The last of these that is whole answers; nothing is published that never was.
+    """
     if not any(problem.file == MANIFEST for problem in problems):
         return []
     damaged = {problem.generation for problem in problems}
     records = {}
     for file in (path / GENERATIONS).glob(f"*/{SEAL}"):
         name = file.parent.name
-        if name in damaged or file.parent.suffix or (path / ASIDE / name).exists():
+        if name in damaged or file.parent.suffix:
             continue
         content = file.read_bytes()
         sealed = json.loads(content)
@@ -165,15 +169,19 @@ def _manifest(path: Path, problems: Iterable[Problem]) -> list[str]:
             sealed["counts"],
             hashlib.sha256(content).hexdigest(),
             sealed.get("change", 0),
+            truth=sealed.get("truth", ""),
         )
-    if not records:
+    with Ledger.open(path / LEDGER, write=False) as ledger:
+        noted = ledger.published
+    live = [name for name in noted or sorted(records, key=number_of) if name in records]
+    if not live:
         raise IndexDamaged(
-            f"{path}: the manifest is damaged, and no generation is whole that could take its "
-            "place; the records are whole: delete it and run `crossrec build --recipe FILE`"
+            f"{path}: the manifest is damaged, and no generation is whole that was live; the "
+            "records are whole: delete it and run `crossrec build --recipe FILE`"
         )
-    active = max(records, key=number_of)
-    Manifest(active, records).write(path / MANIFEST)
-    return [f"{MANIFEST}: made again from the generations; {active}, the newest, answers now"]
+    records |= {name: replace(records[name], truth="") for name in live}
+    Manifest(live[-1], records, tuple(live)).write(path / MANIFEST)
+    return [f"{MANIFEST}: made again from the generations; {live[-1]} answers now"]
 
 
 def _receipts(path: Path) -> list[str]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import Ledger, Manifest, StoredGeneration, checks, reachability
-from crossrec_llm.store.files import sha256_of
+from crossrec_llm.store.files import differing
 from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST, SEAL, load_generation
 from crossrec_llm.store.manifest import is_whole
 from crossrec_llm.store.receipts import FOLDER as RECEIPTS
 from crossrec_llm.store.receipts import damaged_receipts
-from crossrec_llm.store.writer import ASIDE, CACHE, CHECKSUMS
+from crossrec_llm.store.writer import ASIDE, CACHE, aside_damage
 
 _TRIES = 5
 _PARTS = {"raw": "vectors", "vectors": "vectors", "users": "profiles", "catalogue": "catalogue"}
@@ -121,7 +120,7 @@ class _Look:
         records = self._records()
         self._cache()
         names = self._generations(manifest)
-        self._rehearsed()
+        self._rehearsed(manifest)
         self._receipts()
         if manifest is not None:
             self.active = manifest.active
@@ -269,7 +268,7 @@ class _Look:
         except (ValueError, TypeError, LookupError) as error:
             self._bad(file, f"generation {name}", f"it cannot be read ({error})", name)
             return
-        for wrong, what in _differing(folder, sealed):
+        for wrong, what in differing(folder, sealed):
             part = f"generation {name}: {_part_of(wrong)}"
             self._bad(folder / wrong, part, what, name)
         self._seen |= {folder / part for part in sealed}
@@ -288,19 +287,15 @@ class _Look:
                 "it), only its structure was looked at; a build gives it one"
             )
 
-    def _rehearsed(self) -> None:
-        for file in (self.path / ASIDE).glob(f"*/{CHECKSUMS}"):
-            name, content = file.parent.name, _bytes_of(file)
-            part = f"what generation {name} was rehearsed with"
-            try:
-                sealed = dict(json.loads(content))
-            except (ValueError, TypeError):
-                sealed = {}
-            if not sealed or content != json.dumps(sealed, sort_keys=True).encode():
-                self._bad(file, part, "it is not as it was written", name)
-            for wrong, what in _differing(file.parent, sealed):
-                self._bad(file.parent / wrong, part, what, name)
-            self._seen |= {file, *(file.parent / wrong for wrong in sealed)}
+    def _rehearsed(self, manifest: Manifest | None) -> None:
+        """What becomes true with generations that wait; without a manifest nobody can say which."""
+        for name, record in manifest.generations.items() if manifest else ():
+            if record.truth:
+                folder = self.path / ASIDE / name
+                for wrong, what in aside_damage(folder, record.truth):
+                    part = f"what generation {name} was rehearsed with"
+                    self._bad(folder / wrong, part, what, name)
+                self._seen |= set(folder.glob("*"))
 
     def _receipts(self) -> None:
         folder = self.path / RECEIPTS
@@ -356,16 +351,6 @@ def _broken_log(file: Path) -> str | None:
             break
         time.sleep(0.1)
     return broken
-
-
-def _differing(folder: Path, sealed: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Files that are not as a seal says, and how."""
-    for name, checksum in sealed.items():
-        file = folder / name
-        if not file.is_file():
-            yield name, "it is missing"
-        elif sha256_of(file) != checksum:
-            yield name, "it is not as it was written"
 
 
 def _part_of(name: str) -> str:

@@ -73,7 +73,7 @@ def append(
         number = last_change(database) + 1
         items = _known_items(execute, events["item_id"].unique().to_pylist())
         users = _Users(execute)
-        added = 0
+        added = named = 0
         columns = (column.to_pylist() for column in events.columns)
         for event_id, user_id, item_id, *rest in zip(ids, *columns, strict=True):
             user = users.find(user_id)
@@ -81,15 +81,18 @@ def append(
                 told = "INSERT OR IGNORE INTO event_ids VALUES (?, ?, ?, ?)"
                 if not execute(told, (event_id, user_id, item_id, number)).rowcount:
                     continue
+                if user is not None and _is_named(execute, user, items[item_id], rest, number):
+                    named += 1
+                    continue
             elif user is not None and _is_there(execute, user, items[item_id], rest):
                 continue
             user, seq = users.next(user_id)
             execute(
-                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
                 (user, seq, items[item_id], *rest, number),
             )
             added += 1
-        if added:
+        if added or named:
             _number(execute, number)
     return Appended(added, len(events) - added, int(old.sum()))
 
@@ -113,7 +116,7 @@ def put_items(database: Database, items: pa.Table) -> Put:
             elif old[1] or old[2:] != row:
                 execute(
                     f"UPDATE items SET {values}, removed = 0, {_CHANGED} WHERE key = ?",
-                    (*row, number, row_digest(old[2:]), old[0]),
+                    (*row, number, None if old[1] else row_digest(old[2:]), old[0]),
                 )
                 added, changed = added + old[1], changed + 1 - old[1]
         if added or changed:
@@ -226,6 +229,16 @@ def _is_there(execute: Execute, user: int, item: int, rest: Sequence[Any]) -> bo
         "AND value IS ? LIMIT 1"
     )
     return execute(same, (item, user, *rest)).fetchone() is not None
+
+
+def _is_named(execute: Execute, user: int, item: int, rest: Sequence[Any], number: int) -> bool:
+    """Give an event of the files, which has no id, the one that it is told again with."""
+    unnamed = (
+        "UPDATE events SET change = ?, filed = 1 WHERE (user, seq) IN (SELECT user, seq FROM "
+        "events WHERE item = ? AND user = ? AND change = 0 AND timestamp IS ? AND event = ? "
+        "AND (timestamp IS NOT NULL OR value IS ?) LIMIT 1)"
+    )
+    return bool(execute(unnamed, (number, item, user, *rest)).rowcount)
 
 
 def _number(execute: Execute, number: int) -> None:

@@ -50,7 +50,6 @@ class RowSums:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._changed: dict[str, list[int]] = {}
-        self._refilled: list[str] = []
         self._changed_file = False
 
     def watch(self) -> None:
@@ -65,31 +64,19 @@ class RowSums:
             self._start()
             self._connection.execute("COMMIT")
 
-    def empty(self, table: str) -> None:
-        """Delete all rows of a table that is filled anew: its sum is taken at the end at once."""
-        for event in _EVENTS:
-            self._connection.execute(f"DROP TRIGGER temp.count_{event}_{table}")
-        self._connection.execute(f"DELETE FROM {table}")
-        self._refilled.append(table)
-
     def settle(self) -> None:
         """Write the sums down; to be called last in every transaction."""
         kept = _kept(self._connection)
         for table, (count, total) in self._changed.items():
             self._keep(table, _Sum.parse(kept[table]).changed(count, total))
-        for table in self._refilled:
-            columns = _tables(self._connection)[table]
-            self._keep(table, _Sum.of(self._connection, table, columns))
-            for event in _EVENTS:
-                self._watch(table, event)
-        self._clear()
+        self._changed.clear()
         self._write("commits", str(int(kept.get("commits", 0)) + 1))
         self._write("rest", _rest(self._connection))
         self._changed_file = True
 
     def forget(self) -> None:
         """What was counted since the transaction began is not to be: it was rolled back."""
-        self._clear()
+        self._changed.clear()
 
     def seal(self, path: Path) -> None:
         """Seal the file as it is now, if this connection changed it and nobody else is at it."""
@@ -113,10 +100,6 @@ class RowSums:
         changed = self._changed.setdefault(table, [0, 0])
         changed[0] += sign
         changed[1] += sign * _hash(row)
-
-    def _clear(self) -> None:
-        self._changed.clear()
-        self._refilled.clear()
 
     def _complete(self) -> bool:
         kept, tables = _kept(self._connection), _tables(self._connection)

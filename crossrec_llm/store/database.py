@@ -37,7 +37,8 @@ REPLACED = "this index was replaced by a backup"
 # 2: corrections go by the user's id: keys change with every log that comes in.
 # 3: what came live has the number of its change, what came from files has 0, and the indexes over
 #    changes leave it out. `filed` is a digest of the item as the last files had it; null where they
-#    had none. It is only kept for items with a change: the others are as the files had them.
+#    had none; of an event, whether they had it. It is only kept for rows with a change: the others
+#    are as the files had them.
 #    Who was erased is known by a keyed hash and the moment (erasures.py).
 _STEPS = (
     """
@@ -62,6 +63,7 @@ _STEPS = (
     ALTER TABLE items ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE items ADD COLUMN filed BLOB;
     ALTER TABLE events ADD COLUMN change INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE events ADD COLUMN filed INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE event_ids (
         event_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, item_id TEXT NOT NULL,
         change INTEGER NOT NULL) WITHOUT ROWID;
@@ -137,6 +139,11 @@ class Database:
         with _translated(self.path):
             return self._connection.execute(statement, values).fetchall()
 
+    def stream(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """The rows one by one, for tables that need not be in memory as a whole."""
+        with _translated(self.path):
+            yield from self._connection.execute(statement)
+
     def begin_reading(self) -> None:
         """From now on everything that is read is of one moment, until the connection is closed."""
         with _translated(self.path):
@@ -170,10 +177,6 @@ class Database:
         """A statement that cannot be part of a transaction."""
         with _translated(self.path):
             self._connection.execute(statement)
-
-    def empty(self, table: str) -> None:
-        """Delete all rows of a table that is filled anew, within a transaction."""
-        self._sums.empty(table)
 
     def insert(self, statement: str, rows: Any) -> None:
         """One statement over many rows, within a transaction."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,3 +93,15 @@ def sha256_of(path: Path) -> str:
     """Of the content of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def differing(folder: Path, sealed: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The files of a folder that are not as their checksums say, and how."""
+    found = []
+    for name, checksum in sealed.items():
+        file = folder / name
+        if not file.is_file():
+            found.append((name, "it is missing"))
+        elif sha256_of(file) != checksum:
+            found.append((name, "it is not as it was written"))
+    return found

@@ -117,6 +117,27 @@ class Ledger:
         return basis.content(self._database)
 
     @property
+    def base(self) -> str:
+        """The `content` of the last build from files, whatever came live since."""
+        return basis.base(self._database)
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """The generations that were live, in that order, for a manifest that has to be made anew.
+
+        Empty where an earlier version wrote the last manifest.
+        """
+        said = self._database.one("SELECT value FROM about WHERE name = 'published'")
+        return tuple(json.loads(said or "[]"))
+
+    def note_published(self, names: Sequence[str]) -> None:
+        """Have `published` give these. Raises as `put_items`."""
+        if self.published != tuple(names):
+            with self._database.transaction() as execute:
+                said = json.dumps(list(names))
+                execute("INSERT OR REPLACE INTO about VALUES ('published', ?)", (said,))
+
+    @property
     def item_count(self) -> int:
         return self._count("items", "key")
 
@@ -238,7 +259,9 @@ class Ledger:
     def append(self, events: pa.Table, event_ids: Sequence[str | None] | None = None) -> Appended:
         """Add events in one transaction; durable when it returns.
 
-        An event with an id is there once for each id. One without is a repetition if the same user
+        An event with an id is there once for each id; the first that tells of an event of the files
+        (the same user, item, time and name; without a time the same value, too) gives it its id
+        and is a repetition. One without is a repetition if the same user
         has an event of the same item, time, name and value. What is older than the erasure of its
         user, or has no time, is left out.
 
@@ -288,8 +311,13 @@ class Ledger:
         items, events : as read from files: ITEMS_SCHEMA with each id once, EVENTS_SCHEMA.
         """
         with self.moment() as then:
-            change, live = then.change, basis.live_part(then._database)
-        return Merged(*merge(items, events, live, change).visible(), change)
+            change, held = then.change, basis.held(then._database)
+        return Merged(*merge(items, events, held, change).visible(), change)
+
+    def unfiled(self) -> int:
+        """How many items and events are not as the files of the last build have them."""
+        with self.moment() as then:
+            return basis.held(then._database).unfiled
 
     def merge(
         self,
@@ -298,9 +326,12 @@ class Ledger:
         *,
         upto: int,
         content: str,
+        oldest: int = 0,
         progress: Progress | None = None,
     ) -> None:
         """Make files and what came live the truth, in one transaction. Corrections stay.
+
+        Others wait while the difference to what is there is written, not while it is found.
 
         Every item has the last word said about it. A row that is the same as in the last files
         says nothing new, so a live change or removal stays; one that differs is newer. An item
@@ -312,13 +343,23 @@ class Ledger:
         items, events : the tables that `merged` was given.
         upto : the change that `merged` gave; what came later is newer than the files.
         content : `content_digest` of what `merged` gave.
+        oldest : the change of the oldest generation that is kept: what was gone before it is
+            forgotten.
 
         Raises
         ------
         DataError : an item twice, or an event about an item that is not there.
         StoreUnavailable : no room, or not to be written; the old truth stays whole.
         """
-        basis.write(self._database, items, events, content, upto=upto, progress=progress)
+        basis.write(
+            self._database,
+            items,
+            events,
+            content,
+            upto=upto,
+            oldest=oldest,
+            progress=progress,
+        )
 
     def replace(
         self,
@@ -326,6 +367,7 @@ class Ledger:
         events: pa.Table,
         *,
         upto: int | None = None,
+        oldest: int = 0,
         progress: Progress | None = None,
     ) -> bool:
         """Make these tables the truth, in one transaction. Corrections stay.
@@ -335,6 +377,7 @@ class Ledger:
         items : ITEMS_SCHEMA, each id once.
         events : EVENTS_SCHEMA, about these items; kept in order within each user.
         upto : changes with a higher number stay on top of the tables; by default none does.
+        oldest : as of `merge`.
 
         Returns
         -------
@@ -352,6 +395,7 @@ class Ledger:
             content_digest(items, events),
             upto=upto,
             dropped=upto,
+            oldest=oldest,
             progress=progress,
         )
 

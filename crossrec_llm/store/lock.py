@@ -101,14 +101,26 @@ def holder(path: Path, looks: int = _LOOKS) -> str:
     What a process that was killed has left is not taken for its successor's.
     """
     for _ in range(looks):
-        try:
-            who = json.loads((path / _HOLDER).read_bytes())
-            if who["host"] != socket.gethostname() or _is_alive(int(who["pid"])):
-                return f"process {who['pid']} on {who['host']} (since {who['since']})"
-        except (OSError, ValueError, TypeError, KeyError, OverflowError):
-            pass
+        if said := _written_down(path):
+            return said
         time.sleep(0.02)
     return "another process"
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process that lives has written down that it writes to the index in a folder."""
+    return bool(_written_down(path))
+
+
+def _written_down(path: Path) -> str:
+    """Who that is, in words; "" for nobody."""
+    try:
+        who = json.loads((path / _HOLDER).read_bytes())
+        if who["host"] != socket.gethostname() or _is_alive(int(who["pid"])):
+            return f"process {who['pid']} on {who['host']} (since {who['since']})"
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        pass
+    return ""
 
 
 def _is_alive(pid: int) -> bool:

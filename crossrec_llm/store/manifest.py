@@ -26,6 +26,7 @@ class GenerationRecord:
     seal : sha256 of the generation's own generation.json, which has the checksums of its files.
     change : the ledger's change number that it was built at; what came later is not in it.
     built : when it was sealed, ISO 8601 in UTC; "" where nobody wrote it down (format 1).
+    truth : sha256 of the checksums of the tables that become true when it goes live; "" = none do.
     """
 
     parts: Mapping[str, str]
@@ -33,6 +34,7 @@ class GenerationRecord:
     seal: str
     change: int = 0
     built: str = ""
+    truth: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Manifest:
             live = self.published[: self.published.index(name) + 1]
         else:
             live = (*self.published, name)
-        return replace(self, active=name, published=live, format=FORMAT)
+        known = {**self.generations, name: replace(self.generations[name], truth="")}
+        return Manifest(name, known, live)
 
     def keeping(self, keep: int, *, waiting: int) -> Manifest:
         """With the newest `keep` that were live (1 or more), and the newest `waiting` others."""

@@ -82,19 +82,24 @@ def keys(items: pa.Table, events: pa.Table) -> tuple[list[str], np.ndarray, np.n
 
 
 def event_rows(
-    events: pa.Table, user_keys: np.ndarray, item_keys: np.ndarray, changes: np.ndarray
+    events: pa.Table,
+    user_keys: np.ndarray,
+    item_keys: np.ndarray,
+    changes: np.ndarray,
+    filed: np.ndarray,
 ) -> Iterator[tuple[Any, ...]]:
     """The rows of the events table in the order of its key, which is the fastest to insert."""
     if np.any(user_keys[1:] < user_keys[:-1]):
         order = np.argsort(user_keys, kind="stable")
-        events, changes = events.take(order), changes[order]
+        events, changes, filed = events.take(order), changes[order], filed[order]
         user_keys, item_keys = user_keys[order], item_keys[order]
+    marks = (filed & (changes > 0)).astype(np.int64)
     seqs = np.arange(len(user_keys)) - np.searchsorted(user_keys, user_keys)
     for start in range(0, len(events), _CHUNK):
         part, here = events.slice(start, _CHUNK), slice(start, start + _CHUNK)
         numbers = [array[here].tolist() for array in (user_keys, seqs, item_keys)]
         rest = [part[name].to_pylist() for name in ("timestamp", "event", "value")]
-        yield from zip(*numbers, *rest, changes[here].tolist(), strict=True)
+        yield from zip(*numbers, *rest, changes[here].tolist(), marks[here].tolist(), strict=True)
 
 
 def chunks(rows: Iterable[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:

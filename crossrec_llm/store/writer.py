@@ -20,6 +20,7 @@ from crossrec_llm.store import chroma_files
 from crossrec_llm.store.checks import reseal, seal_path
 from crossrec_llm.store.files import (
     checksums,
+    differing,
     disk_errors,
     is_disk_trouble,
     sync_folder,
@@ -191,9 +192,8 @@ class IndexWriter:
         truth : to become true when it goes live; None = it was built from the ledger as it is.
         """
         manifest = self._require_manifest()
-        if truth is not None:
-            self._set_aside(draft.name, truth)
-        known = manifest.adding(draft.name, self._seal(draft, counts, change))
+        aside = "" if truth is None else self._set_aside(draft.name, truth)
+        known = manifest.adding(draft.name, self._seal(draft, counts, change, aside))
         self._write(known.keeping(len(known.published), waiting=1))
         self._remove_all_but(self._require_manifest().generations)
         return self.stored(draft.name)
@@ -221,7 +221,7 @@ class IndexWriter:
         """
         record = self._seal(draft, counts, change)
         if truth is not None:
-            _make_true(self.ledger, truth, progress)
+            self._make_true(truth, progress)
         known = self._manifest or Manifest(draft.name, {})
         live = known.adding(draft.name, record).activating(draft.name)
         return self._go_live(live.keeping(self._keep, waiting=1))
@@ -231,8 +231,9 @@ class IndexWriter:
 
         Raises
         ------
-        QueryError : there is none of this name.
-        IndexDamaged : a file of it is not as it was sealed.
+        QueryError : there is none of this name; or it was rehearsed from files, and other files
+            have become the truth since.
+        IndexDamaged : a file of it, or of the truth that waits with it, is not as it was sealed.
         """
         manifest = self._require_manifest()
         if name not in manifest.generations:
@@ -241,8 +242,14 @@ class IndexWriter:
         stored = self.stored(name)
         if harmed := damage(stored):
             raise damaged(stored.folder, f"{harmed[0]} is not as it was published")
-        if (aside := self._aside(name)).exists():
-            _make_true(self.ledger, _read_aside(aside), progress)
+        if seal := manifest.generations[name].truth:
+            truth, base = _read_aside(self._aside(name), seal)
+            if base != self.ledger.base:
+                raise QueryError(
+                    f"generation {name} was rehearsed from files, and the records were built from "
+                    "others since: publishing it would undo these; rehearse it again"
+                )
+            self._make_true(truth, progress)
         return self._go_live(manifest.activating(name))
 
     def collect(self, keep: int) -> list[str]:
@@ -299,7 +306,8 @@ class IndexWriter:
         """Where the truth of a rehearsed generation waits for it to go live."""
         return self.path / ASIDE / name
 
-    def _set_aside(self, name: str, truth: Truth) -> None:
+    def _set_aside(self, name: str, truth: Truth) -> str:
+        """Keep what is to become true, durably; the seal of it."""
         folder = self._aside(name)
         with disk_errors(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -307,14 +315,29 @@ class IndexWriter:
             for table, part in ((truth.items, "items"), (truth.events, "events")):
                 with pa.ipc.new_file(str(folder / f"{part}.arrow"), table.schema) as writer:
                     writer.write_table(table)
-            about = json.dumps({"upto": truth.upto, "content": truth.content})
+            base = self.ledger.base
+            about = json.dumps({"upto": truth.upto, "content": truth.content, "base": base})
             (folder / "about.json").write_text(about, "utf-8")
             content = json.dumps(checksums(folder), sort_keys=True).encode()
             (folder / CHECKSUMS).write_bytes(content)
             sync_tree(folder)
             sync_folder(folder.parent)
+        return hashlib.sha256(content).hexdigest()
 
-    def _seal(self, draft: Draft, counts: Mapping[str, int], change: int) -> GenerationRecord:
+    def _make_true(self, truth: Truth, progress: Progress | None) -> None:
+        known = self._manifest.generations.values() if self._manifest else ()
+        oldest = min((record.change for record in known), default=truth.upto)
+        items, events, upto = truth.items, truth.events, truth.upto
+        if truth.content is None:
+            self.ledger.replace(items, events, upto=upto, oldest=oldest, progress=progress)
+        else:
+            self.ledger.merge(
+                items, events, upto=upto, content=truth.content, oldest=oldest, progress=progress
+            )
+
+    def _seal(
+        self, draft: Draft, counts: Mapping[str, int], change: int, truth: str = ""
+    ) -> GenerationRecord:
         """Give a draft its checksums and its name, durably."""
         final = self._folder(draft.name)
         for database in draft.folder.glob(f"chroma/**/{chroma_files.DATABASE}"):
@@ -324,6 +347,7 @@ class IndexWriter:
             "parts": dict(draft.parts),
             "counts": dict(counts),
             "change": change,
+            **({"truth": truth} if truth else {}),
             "files": checksums(draft.folder),
         }
         content = json.dumps(seal, indent=1, sort_keys=True, ensure_ascii=False).encode()
@@ -338,6 +362,7 @@ class IndexWriter:
             hashlib.sha256(content).hexdigest(),
             change,
             datetime.now(UTC).isoformat(timespec="seconds"),
+            truth,
         )
 
     def _require_manifest(self) -> Manifest:
@@ -346,6 +371,7 @@ class IndexWriter:
         return self._manifest
 
     def _write(self, manifest: Manifest) -> None:
+        self.ledger.note_published(manifest.published)  # first: it may be refused
         manifest.write(self.path / MANIFEST)
         self._manifest = manifest
 
@@ -376,24 +402,26 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _make_true(ledger: Ledger, truth: Truth, progress: Progress | None) -> None:
-    items, events, upto = truth.items, truth.events, truth.upto
-    if truth.content is None:
-        ledger.replace(items, events, upto=upto, progress=progress)
-    else:
-        ledger.merge(items, events, upto=upto, content=truth.content, progress=progress)
-
-
-def _read_aside(folder: Path) -> Truth:
+def aside_damage(folder: Path, seal: str) -> list[tuple[str, str]]:
+    """Files of a truth that waits which are not as its seal says, and how."""
     try:
-        items, events = (_read_table(folder / f"{part}.arrow") for part in ("items", "events"))
-        about = json.loads((folder / "about.json").read_text("utf-8"))
-        return Truth(items, events, about["upto"], about["content"])
-    except (OSError, ValueError, LookupError, TypeError, pa.ArrowException) as error:
+        content = (folder / CHECKSUMS).read_bytes()
+    except OSError:
+        return [(CHECKSUMS, "it is missing")]
+    if hashlib.sha256(content).hexdigest() != seal:
+        return [(CHECKSUMS, "it is not as it was written")]
+    return differing(folder, json.loads(content))
+
+
+def _read_aside(folder: Path, seal: str) -> tuple[Truth, str]:
+    """What is to become true, and the `Ledger.base` that it was looked at with."""
+    for name, what in aside_damage(folder, seal):
         raise IndexDamaged(
-            f"{folder}: what this generation was rehearsed with cannot be read ({error}); "
-            "rehearse it again"
-        ) from error
+            f"{folder / name}: {what}; this generation was rehearsed with it: rehearse it again"
+        )
+    items, events = (_read_table(folder / f"{part}.arrow") for part in ("items", "events"))
+    about = json.loads((folder / "about.json").read_text("utf-8"))
+    return Truth(items, events, about["upto"], about["content"]), about["base"]
 
 
 def _read_table(path: Path) -> pa.Table:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from crossrec_llm import repair, verify
+from crossrec_llm import generations, publish, rehearse, repair, rollback, verify
 from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import Manifest
 from tests.safekeeping.conftest import active, answers, flip
 
@@ -67,11 +68,24 @@ def test_a_damaged_manifest_is_made_again(path: Path) -> None:
         assert answers(path) == before
 
 
+def test_what_was_never_published_waits_after_the_repair_of_a_manifest(path: Path) -> None:
+    recipe = Recipe.from_dict({"blend": {"tune": False}, "signals": {"als": {"factors": 3}}})
+    rollback(path)
+    rehearse(path, recipe, users=3)
+    before = {one.name: one.state for one in generations(path)}
+    flip(path / "manifest.json")
+    assert repair(path).after.ok
+    after = {one.name: one.state for one in generations(path)}
+    assert after == before
+    assert sorted(after.values()) == ["live", "waiting"]
+    assert after[publish(path).name] == "waiting"
+
+
 def test_no_generation_is_whole_and_no_manifest(path: Path) -> None:
     (path / "manifest.json").unlink()
     for folder in (path / "generations").iterdir():
         flip(folder / "raw.npy")
-    with pytest.raises(IndexDamaged, match="no generation is whole"):
+    with pytest.raises(IndexDamaged, match="no generation is whole that was live"):
         repair(path)
 
 

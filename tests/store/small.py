@@ -104,7 +104,7 @@ def make_older(path: Path, layout: int) -> None:
     statements = [
         "DROP INDEX items_live; DROP INDEX events_live; DROP TABLE erased; DROP TABLE event_ids",
         *(f"ALTER TABLE items DROP COLUMN {name}" for name in ("change", "removed", "filed")),
-        "ALTER TABLE events DROP COLUMN change",
+        *(f"ALTER TABLE events DROP COLUMN {name}" for name in ("change", "filed")),
         "DROP TABLE corrections" if layout == 1 else "SELECT 1",
         f"DELETE FROM about WHERE name = 'folded'; PRAGMA user_version = {layout};",
     ]

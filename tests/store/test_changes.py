@@ -14,7 +14,9 @@ import pyarrow as pa
 import pytest
 
 from crossrec_llm.errors import DataError, IndexLocked, StoreUnavailable
-from crossrec_llm.store import Appended, Ledger, Put, content_digest
+from crossrec_llm.store import Appended, Ledger, Put, basis, content_digest
+from crossrec_llm.store.database import Database
+from crossrec_llm.store.merging import Base
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
 from tests.store.small import EVENTS, ITEMS, make_events, make_items, make_older
 
@@ -265,8 +267,96 @@ def test_replacing_drops_what_came_live_up_to_a_change(ledger: Ledger) -> None:
     assert ledger.replace(ITEMS, EVENTS)
     assert ledger.items().equals(ITEMS)
     assert ledger.events().equals(EVENTS)
-    assert ledger.items_since(0).items.num_rows == 0
+    assert ledger.unfiled() == 0
+    since = ledger.items_since(0)
+    assert (since.items["item_id"].to_pylist(), since.removed) == (["i2"], ("new",))
     assert not ledger.replace(ITEMS, EVENTS)
+
+
+def test_numbers_outlive_a_build_from_files(ledger: Ledger) -> None:
+    ledger.put_items(titled("x1", "new"))
+    ledger.append(pa.concat_tables([one_event("zoe", "x1"), one_event("zoe", "i3", time=5.0)]))
+    ledger.remove_items(["i5"])
+    ledger.put_items(titled("i2", "live"))
+    before = ledger.items_since(0)
+    files = pa.concat_tables([ITEMS.slice(0, 5), ITEMS.slice(6), titled("x1", "new")])
+    told = [EVENTS, one_event("zoe", "x1"), one_event("zoe", "i3", time=5.0, value=2.0)]
+    build(ledger, files, pa.concat_tables(told))
+    assert ledger.users_since(0) == ["zoe"]
+    assert ledger.events_of("zoe")["value"].to_pylist() == [None, 2.0]
+    assert ledger.items_since(0).items.sort_by("item_id").equals(before.items.sort_by("item_id"))
+    assert ledger.items_since(0).removed == ("i5",)
+    assert ledger.unfiled() == 1, "only i2 is not as the files have it"
+    build(ledger, pa.concat_tables([ITEMS.slice(0, 5), ITEMS.slice(7)]), EVENTS)
+    assert ledger.users_since(0) == [], "files that told of events take them along"
+    assert ledger.items_since(0).removed == ("i5", "x1")
+    assert ledger.items_since(3).items["item_id"].to_pylist() == ["i2"]
+
+
+def test_what_is_gone_is_forgotten_with_the_last_generation_that_needs_it(ledger: Ledger) -> None:
+    ledger.put_items(titled("x1", "new"))
+    ledger.put_items(titled("x2", "new"))
+    build(ledger, pa.concat_tables([ITEMS, titled("x1", "new"), titled("x2", "new")]), EVENTS)
+    build(ledger, ITEMS, EVENTS)
+    assert ledger.items_since(0).removed == ("x1", "x2")
+    merged = ledger.merged(ITEMS, EVENTS.slice(1))
+    content = content_digest(merged.items, merged.events)
+    ledger.merge(ITEMS, EVENTS.slice(1), upto=merged.change, content=content, oldest=1)
+    assert ledger.items_since(0).removed == ("x2",)
+
+
+def test_files_in_another_order_change_nothing(ledger: Ledger) -> None:
+    rows = ITEMS.take(pa.array(range(len(ITEMS))[::-1]))
+    again = EVENTS.take(pa.array([4, 3, 0, 1, 2]))
+    merged = ledger.merged(rows, again)
+    assert merged.items.equals(ITEMS)
+    assert merged.events.equals(EVENTS)
+    assert content_digest(merged.items, merged.events) == ledger.content
+
+
+def test_what_comes_while_the_difference_is_found_stays(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = basis._Difference.of
+
+    def found(then: Database, made: Base) -> basis._Difference:
+        difference = find(then, made)
+        with Ledger.open(path, write=True) as other:  # nobody keeps it waiting
+            other.append(pa.concat_tables([one_event("bob", "i0"), one_event("new", "i3")]))
+            other.append(pa.concat_tables([one_event("cy", "i1"), one_event("ann", "i4")]))
+            other.put_items(pa.concat_tables([titled("i2", "late"), titled("x", "late")]))
+            other.put_items(titled("i5", "late"))
+            other.remove_items(["i6"])
+        return difference
+
+    monkeypatch.setattr(basis._Difference, "of", found)
+    files = with_title(pa.concat_tables([ITEMS.slice(1, 4), ITEMS.slice(6)]), "i2", "file")
+    files = pa.concat_tables([with_title(files, "i6", "file"), titled("x", "file")])
+    events = make_events([("ann", "i2"), ("new", "i1"), ("eve", "i1")])
+    merged = ledger.merged(files, events)
+    content = content_digest(merged.items, merged.events)
+    ledger.merge(files, events, upto=merged.change, content=content)
+    known = titles(ledger)
+    assert (known["i2"], known["x"], known["i5"]) == ("late", "late", "late")
+    assert "i0" not in known, "the files have it no more"
+    assert ledger.items_since(0).removed == ("i0", "i6")
+    assert ledger.events_of("ann")["item_id"].to_pylist() == ["i2", "i4"]
+    assert ledger.events_of("cy")["item_id"].to_pylist() == ["i1"]
+    assert ledger.events_of("new")["item_id"].to_pylist() == ["i1", "i3"]
+    assert ledger.users_of("i1") == ["cy", "new", "eve"]
+    monkeypatch.undo()
+    build(ledger, files, events)
+    assert titles(ledger) == known, "the files say nothing new"
+
+
+def test_an_event_of_the_files_that_is_told_again_with_an_id_is_there_once(ledger: Ledger) -> None:
+    known = EVENTS.slice(0, 3)
+    assert ledger.append(known, ["a", "b", "c"]) == Appended(0, 3)
+    assert ledger.append(known, ["a", "b", "c"]) == Appended(0, 3)
+    assert ledger.event_count == len(EVENTS)
+    assert ledger.append(known.slice(1, 1), ["d"]).added == 1, "another one, by its id"
+    build(ledger, ITEMS, EVENTS)
+    assert ledger.event_count == len(EVENTS)
 
 
 # ------------------------------------------------------------------ layouts, locks and kills

@@ -35,6 +35,15 @@ class Known:
     filed: str | None = None
 
 
+@dataclass
+class Told:
+    """An event: the change it came with, 0 = from files, and whether the last files have it."""
+
+    row: Event
+    number: int
+    filed: bool
+
+
 def items_table(known: dict[str, str]) -> pa.Table:
     rows = make_items(["x"]).to_pylist() * len(known)
     named = zip(rows, known.items(), strict=True)
@@ -60,7 +69,7 @@ class LedgerModel(RuleBasedStateMachine):
         self.path = Path(self.folder.name) / "records.sqlite"
         self.ledger = Ledger.open(self.path, write=True)
         self.items: dict[str, Known] = {}
-        self.events: list[tuple[Event, bool]] = []
+        self.events: list[Told] = []
         self.event_ids: set[str] = set()
         self.change = 0
         self.since: dict[str, int] = {}
@@ -102,15 +111,19 @@ class LedgerModel(RuleBasedStateMachine):
         rows = [row for row in rows if self.there(row[1])]
         names = [f"e{first + n}" if named else None for n in range(len(rows))]
         done = self.ledger.append(events_table(rows), names)
-        added = 0
+        added = taken = 0
         for row, name in zip(rows, names, strict=True):
-            if name in self.event_ids or (not name and row in [one for one, _ in self.events]):
+            if name in self.event_ids or (not name and row in [one.row for one in self.events]):
                 continue
             self.event_ids |= {name} if name else set()
-            self.events.append((row, True))
+            same = [one for one in self.events if one.number == 0 and key(one.row) == key(row)]
+            if name and same:
+                same[0].number, taken = self.change + 1, taken + 1
+                continue
+            self.events.append(Told(row, self.change + 1, False))
             added += 1
         assert (done.added, done.repeated) == (added, len(rows) - added)
-        self.change += bool(added)
+        self.change += bool(added or taken)
 
     @rule(said=files, rows=st.lists(events, max_size=5, unique_by=key))
     def build(self, said: dict[str, str], rows: list[Event]) -> None:
@@ -121,26 +134,27 @@ class LedgerModel(RuleBasedStateMachine):
         self.ledger.merge(*tables, upto=merged.change, content=content)
         assert self.ledger.content == content
         assert self.ledger.items().equals(merged.items)
+        assert self.ledger.events().equals(merged.events)
         now = {item_id: Known(title, filed=title) for item_id, title in said.items()}
         for item_id, old in self.items.items():
             told = said.get(item_id)
             agree = old.title == told and not old.removed
             if old.live and old.filed == told and not agree:
                 now[item_id] = old
-        for item_id in self.items.keys() | now.keys():
-            if not (item_id in now and now[item_id].live):
-                self.since.pop(item_id, None)
         self.items = now
+        numbers: dict[tuple[Any, ...], int] = {}
+        for one in self.events:
+            numbers[key(one.row)] = max(one.number, numbers.get(key(one.row), 0))
         known = {key(row) for row in rows}
-        live = [(row, True) for row, is_live in self.events if is_live]
-        live = [(row, True) for row, _ in live if key(row) not in known and row[1] in now]
-        self.events = [(row, False) for row in rows] + live
+        live = [one for one in self.events if one.number and not one.filed]
+        live = [one for one in live if key(one.row) not in known and one.row[1] in now]
+        self.events = [Told(row, numbers.get(key(row), 0), True) for row in rows] + live
 
     @rule(said=files)
     def replace(self, said: dict[str, str]) -> None:
         self.ledger.replace(items_table(said), events_table([]))
         self.items = {item_id: Known(title, filed=title) for item_id, title in said.items()}
-        self.events, self.event_ids, self.since = [], set(), {}
+        self.events, self.event_ids = [], set()
 
     @rule()
     def reopen(self) -> None:
@@ -155,14 +169,16 @@ class LedgerModel(RuleBasedStateMachine):
         assert found == {id: one.title for id, one in self.items.items() if not one.removed}
         rows = [tuple(row[n] for n in ("user_id", "item_id", "timestamp", "value"))
                 for row in self.ledger.events().to_pylist()]  # fmt: skip
-        expected = [row for row, _ in self.events if self.there(row[1])]
+        expected = [one.row for one in self.events if self.there(one.row[1])]
         assert sorted(map(str, rows)) == sorted(map(str, expected))
         assert (self.ledger.item_count, self.ledger.event_count) == (len(found), len(rows))
         assert self.ledger.change == self.change
-        for change in (0, self.change - 1):
-            since = self.ledger.items_since(max(change, 0))
+        for change in (0, max(self.change - 1, 0)):
+            since = self.ledger.items_since(change)
             late = {id for id, number in self.since.items() if number > change}
             assert {*since.items["item_id"].to_pylist(), *since.removed} == late
+            users = {one.row[0] for one in self.events if one.number > change}
+            assert {*self.ledger.users_since(change)} == users
 
 
 LedgerModel.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
