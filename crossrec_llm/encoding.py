@@ -52,6 +52,11 @@ class Reader:
                 self._templates = self._generation.templates(self.encoder)
             return self._templates
 
+    @property
+    def columns(self) -> set[str]:
+        """Of ITEMS_SCHEMA, what the text of an item is made from; nothing has to be encoded."""
+        return self._generation.templates().columns
+
     def query(self, text: str) -> np.ndarray:
         """(dim,) float32 raw unit vector of a free text; `sentence` keeps those it made last."""
         return self.encoder.encode_query(self.templates.query_text(text))

@@ -239,6 +239,26 @@ def test_a_generation_that_vanished_is_asked_again_as_it_is_now(
         recommender.for_user("u1")
 
 
+def test_an_index_opens_while_its_generation_is_replaced_and_removed(
+    index, shop_files, monkeypatch
+):
+    load, failed = Generation.load, []
+
+    def vanishing(stored):
+        if not failed:
+            failed.append(stored)
+            republish(shop_files, index, diversity=0.9)
+            shutil.rmtree(stored.folder)
+        return load(stored)
+
+    monkeypatch.setattr(Generation, "load", vanishing)
+    with Recommender.open(index) as opened:
+        assert opened.for_user("u1").query["diversity"] == 0.9
+    shutil.rmtree(opened.generation.stored.folder)
+    with pytest.raises(IndexDamaged):
+        Recommender.open(index)
+
+
 def test_an_index_that_went_away_is_answered_from_what_is_open(index, recommender):
     before = recommender.for_user("u1", 5)
     (index / "manifest.json").rename(index / "manifest.away")

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossrec_llm.drafting import recipe_of
 from crossrec_llm.errors import (
     IndexDamaged,
     IndexLocked,
@@ -22,6 +21,7 @@ from crossrec_llm.errors import (
     QueryError,
     StoreUnavailable,
 )
+from crossrec_llm.kept import recipe_of
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.safekeeping.verifying import verify

@@ -23,11 +23,11 @@ from crossrec_llm.drafting import (
     clear_server,
     fill,
     make_draft,
-    recipe_of,
     require_reachable,
 )
 from crossrec_llm.errors import CrossrecError, IndexDamaged
-from crossrec_llm.generation import SCANNED, Generation, open_chroma
+from crossrec_llm.generation import SCANNED, Generation
+from crossrec_llm.kept import open_chroma, recipe_of
 from crossrec_llm.meaning import drop_damaged
 from crossrec_llm.origins import Made, recorded
 from crossrec_llm.recipe import Recipe
