@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 from threading import RLock
+from typing import cast
+from weakref import ref
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +33,8 @@ class Reader:
         options = generation.recipe.encoder
         same = before is not None and before._generation.recipe.encoder == options
         self._loaded = before._encoder if before is not None and same else None
-        self.sentence = lru_cache(1024)(self.query)
+        me = ref(self)  # else it would hold itself, and its generation, when another took its place
+        self.sentence = lru_cache(1024)(lambda text: cast(Reader, me()).query(text))
 
     @property
     def encoder(self) -> Encoder:
