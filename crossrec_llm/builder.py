@@ -28,6 +28,7 @@ from crossrec_llm.store import (
     complete_receipts,
     damage,
 )
+from crossrec_llm.store.lock import require_free
 from crossrec_llm.tables import (
     Inputs,
     Report,
@@ -109,12 +110,15 @@ def build(
     IndexLocked, StoreUnavailable : the index cannot be written now.
     """
     index = Path(index) if index is not None else default_index()
+    require_free(index)
     source = source_of(items, interactions, rejects, replace)
     clock = Clock()
     means = source.means(index, recipe).tuning(tune)
+    inputs = source.fingerprint(means.recipe)
     with IndexWriter.open(index) as writer:
         active = writer.active
-        parts = {"inputs": source.fingerprint(active, means.recipe), **means.parts}
+        known = active.parts.get("inputs", "") if active is not None else ""
+        parts = {"inputs": inputs or known, **means.parts}
         if (
             active is not None
             and not (replace and writer.ledger.count_since(0))

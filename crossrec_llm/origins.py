@@ -11,7 +11,7 @@ from crossrec_llm.drafting import Means
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
-from crossrec_llm.store import Index, IndexWriter, Ledger, StoredGeneration, Truth, content_digest
+from crossrec_llm.store import Index, IndexWriter, Ledger, Truth, content_digest
 from crossrec_llm.tables import (
     Catalogue,
     Inputs,
@@ -56,7 +56,7 @@ class Files:
     def means(self, index: Path, recipe: str | Path | Recipe | None) -> Means:
         return Means.of(as_recipe(recipe or "default"))
 
-    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
+    def fingerprint(self, recipe: Recipe) -> str:
         return fingerprint_inputs(self.items, self.interactions, options=recipe.tables)
 
     def read(
@@ -107,9 +107,9 @@ class Records:
         with Index.open(index) as opened:
             return Means.kept(opened.generation) if recipe is None else Means.of(as_recipe(recipe))
 
-    def fingerprint(self, active: StoredGeneration | None, recipe: Recipe) -> str:
-        """The files are the ones of the last build: nothing new is said about them."""
-        return active.parts.get("inputs", "") if active is not None else ""
+    def fingerprint(self, recipe: Recipe) -> str:
+        """Empty: the files are the ones of the last build: nothing new is said about them."""
+        return ""
 
     def read(
         self, writer: IndexWriter, recipe: Recipe, index: Path, progress: Progress | None

@@ -16,6 +16,8 @@ import pytest
 from crossrec_llm import Recipe, Recommender, build, upgrade
 from crossrec_llm.errors import IndexMismatch, IndexMissing
 from crossrec_llm.store import FORMAT, LAYOUT, Index, Manifest
+from crossrec_llm.store.files import sha256_of
+from tests.small_index import resealed
 
 Tiny = tuple[Path, Recipe]
 
@@ -170,7 +172,9 @@ def test_generations_of_another_version_are_named(tiny: Tiny, crossrec) -> None:
     code, said, _ = crossrec("upgrade", "--index", index)
     assert code == 0
     assert "was built by crossrec-llm 0.0.9: it answers as it is" in said
-    (index / "generations" / manifest.active / "recipe.json").write_text('{"nosuch": {}}')
+    recipe = index / "generations" / manifest.active / "recipe.json"
+    recipe.write_text('{"nosuch": {}}')
+    resealed(index, lambda files: files.update({"recipe.json": sha256_of(recipe)}))
     note = upgrade(index).notes[0]
     assert "cannot be loaded" in note
     assert "was built by crossrec-llm 0.0.9, and" in note

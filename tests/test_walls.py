@@ -81,7 +81,11 @@ def test_what_is_fitted_has_no_trace_of_it(indexes):
                 if path.is_file() and path.relative_to(folder).parts[0] != "chroma"
             }
             with open_chroma(RECIPE, opened.generation) as chroma:
-                users = chroma._collection("users").get(include=["documents", "embeddings"])
+                users = (
+                    chroma._store("users")
+                    ._collection("users")
+                    .get(include=["documents", "embeddings"])
+                )
         found.pop("generation.json")  # the digests of all records
         users["embeddings"] = users["embeddings"].tolist()
         return found, users

@@ -25,6 +25,7 @@ from crossrec_llm.records import Progress
 from crossrec_llm.rehearsing.lists import BridgeShare, ItemMove, Lists, UserMove
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import IndexWriter, Ledger, StoredGeneration
+from crossrec_llm.store.lock import require_free
 from crossrec_llm.tables import Inputs, Walls, near_matches
 from crossrec_llm.tables.clock import no_clock
 
@@ -121,12 +122,14 @@ def rehearse(
     """
     _check(protocols, users, k)
     place = Path(index) if index is not None else default_index()
+    require_free(place)
     source = source_of(items, interactions)
     clock = Clock()
     means = source.means(place, recipe)
+    inputs = source.fingerprint(means.recipe)
     with IndexWriter.open(place, make=False) as writer:
         live = writer.active or writer.stored(_active(writer))
-        parts = {"inputs": source.fingerprint(live, means.recipe), **means.parts}
+        parts = {"inputs": inputs or live.parts.get("inputs", ""), **means.parts}
         clock.step("read")
         made = source.read(writer, means.recipe, place, progress)
         parts["records"] = made.digest

@@ -34,6 +34,18 @@ def locked(path: Path) -> Iterator[None]:
         free_lock(path, lock)
 
 
+def require_free(path: Path) -> None:
+    """Refuse at once, before anything is read or made, where somebody writes to an index.
+
+    Raises
+    ------
+    IndexLocked : naming the process that writes.
+    """
+    if (path / LOCK).exists():
+        with locked(path):
+            pass
+
+
 def take_lock(path: Path) -> FileLock:
     """The lock of the operating system, which a process that dies gives back.
 

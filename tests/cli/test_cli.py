@@ -35,7 +35,14 @@ def test_user_json_is_one_document_with_the_promised_shape(crossrec):
     assert sum(item["cross"] for item in answer["items"]) == 2
     assert answer["query"]["user_id"] == "u1"
     assert answer["shortfall"] is None
-    assert set(answer["receipt"]) == {"generation", "recipe", "blend", "version", "history"}
+    assert set(answer["receipt"]) == {
+        "generation",
+        "recipe",
+        "blend",
+        "version",
+        "history",
+        "change",
+    }
 
 
 def test_filters_reach_the_answer(crossrec):
@@ -292,7 +299,7 @@ def test_a_second_writer_is_one_clear_line(crossrec, shop_files, shop_index):
         ("manifest.json", '{"format": 99, "checksum": ""}', "upgrade crossrec-llm"),
         ("records.sqlite", "not a database", "records are damaged"),
         ("generations/*/vectors.npy", "short", "crossrec build"),
-        ("generations/*/generation.json", "{}", "crossrec build"),
+        ("generations/*/generation.json", "{}", "crossrec repair"),
     ],
 )
 def test_a_damaged_index_is_one_clear_line(file, content, named, crossrec, shop_index, tmp_path):

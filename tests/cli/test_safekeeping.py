@@ -15,7 +15,7 @@ Run = Callable[..., tuple[int, str, str]]
 def test_verify_and_repair(crossrec: Run, index: Path) -> None:
     code, out, _ = crossrec("verify", "--index", index)
     assert (code, "whole; " in out) == (0, True)
-    flip(active(index) / "chroma" / "chroma.sqlite3")
+    flip(active(index) / "chroma" / "items" / "chroma.sqlite3")
     code, out, _ = crossrec("verify", "--index", index, "--json")
     assert (code, json.loads(out)["ok"]) == (1, False)
     code, out, _ = crossrec("verify", "--index", index)

@@ -6,7 +6,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from crossrec_llm import builder
+from crossrec_llm import builder, drafting
 from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.cli.main import app
 from crossrec_llm.store import IndexWriter
@@ -50,7 +50,8 @@ def fits(monkeypatch):
         options.append(given.get("options"))
         return FITTED
 
-    monkeypatch.setattr(builder, "fit_blend", fit_blend)
+    for module in (builder, drafting):
+        monkeypatch.setattr(module, "fit_blend", fit_blend)
     return options
 
 

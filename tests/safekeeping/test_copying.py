@@ -258,19 +258,9 @@ def test_a_damaged_index_can_be_replaced_and_a_damaged_backup_cannot(
 def test_of_an_earlier_version_chromas_database_is_copied_as_one_moment(
     path: Path, tmp_path: Path
 ) -> None:
-    from tests.safekeeping.test_verifying import resealed
+    from tests.safekeeping.test_verifying import with_chroma_of_before
 
-    folder = active(path) / "chroma"
-    chroma = folder / "chroma.sqlite3"  # one for all collections
-    (folder / "items" / "chroma.sqlite3").rename(chroma)
-    for name in ("items", "texts", "graph", "users"):
-        shutil.rmtree(folder / name)
-    with closing(sqlite3.connect(chroma)) as connection, connection:
-        connection.execute("DROP TRIGGER crossrec_sealed")
-    resealed(
-        path,
-        lambda files: [files.pop(name) for name in [*files] if name.startswith("chroma/")],
-    )
+    with_chroma_of_before(path)
     made = backup(tmp_path / "kept", path)
     assert verify(made.folder).ok
     assert answers(tmp_path / "kept") == answers(path)

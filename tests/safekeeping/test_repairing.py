@@ -30,7 +30,7 @@ def test_nothing_to_do(path: Path) -> None:
         "prompts/item.jinja",
         "blend.json",
         "generation.json",
-        "chroma/chroma.sqlite3",
+        "chroma/items/chroma.sqlite3",
     ],
 )
 def test_a_damaged_generation_is_made_anew(path: Path, name: str) -> None:

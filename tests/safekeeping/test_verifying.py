@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from crossrec_llm.errors import IndexDamaged, IndexMismatch, IndexMissing
 from crossrec_llm.generation import Generation
 from crossrec_llm.store import Index, Ledger
 from tests.safekeeping.conftest import active, flip
+from tests.small_index import resealed
 
 
 def test_a_whole_index(path: Path) -> None:
@@ -46,7 +45,7 @@ def test_nothing_is_changed_by_it(path: Path) -> None:
         ("{g}/generation.json", "generation {n}"),
         ("{g}/catalogue.arrow", "generation {n}: catalogue"),
         ("{g}/signals/als.safetensors", "generation {n}: signal als"),
-        ("{g}/chroma/chroma.sqlite3", "generation {n}: Chroma"),
+        ("{g}/chroma/items/chroma.sqlite3", "generation {n}: Chroma"),
         ("{g}/prompts/item.jinja", "generation {n}: templates"),
         ("{g}/users.npy", "generation {n}: profiles"),
         ("records.sqlite.seal", "the records, whose rows are whole"),
@@ -144,7 +143,7 @@ def test_what_an_earlier_version_left(path: Path) -> None:
     with closing(sqlite3.connect(path / "records.sqlite")) as connection, connection:
         connection.execute("DELETE FROM about WHERE name LIKE 'check:%'")
     (path / "records.sqlite.seal").unlink()
-    resealed(path, lambda files: files.pop("chroma/chroma.sqlite3"))
+    with_chroma_of_before(path)
     found = verify(path)
     assert found.ok
     assert any("rows have no checksums yet" in note for note in found.notes)
@@ -157,21 +156,27 @@ def test_what_an_earlier_version_left(path: Path) -> None:
     assert not any("no checksums" in note for note in verify(path).notes)
 
 
-def resealed(path: Path, change: Callable[[dict], object]) -> None:
-    """The active generation as if it had been published with other checksums."""
-    import hashlib
-    from dataclasses import replace
+def with_chroma_of_before(path: Path) -> None:
+    """All collections in one Chroma, whose database has no checksum."""
+    from crossrec_llm.generation import COLLECTIONS, Generation
+    from crossrec_llm.store import ChromaStore, Index
+    from crossrec_llm.store.files import checksums
 
-    from crossrec_llm.store import Manifest
+    with Index.open(path) as opened:
+        generation = Generation.load(opened.generation)
+    folder = active(path)
+    shutil.rmtree(folder / "chroma")
+    with ChromaStore.embedded(folder / "chroma") as chroma:
+        for name in COLLECTIONS:
+            if (vectors := generation.rows_of(name)) is not None:
+                chroma.write(name, generation.ids_of(name), vectors)
 
-    manifest, file = Manifest.read(path / "manifest.json"), active(path) / "generation.json"
-    sealed = json.loads(file.read_bytes())
-    change(sealed["files"])
-    file.write_bytes(json.dumps(sealed).encode())
-    record = replace(manifest.current, seal=hashlib.sha256(file.read_bytes()).hexdigest())
-    replace(manifest, generations={**manifest.generations, manifest.active: record}).write(
-        path / "manifest.json"
-    )
+    def change(files: dict) -> None:
+        files.clear()
+        files.update(checksums(folder))
+        del files["chroma/chroma.sqlite3"], files["generation.json"]
+
+    resealed(path, change)
 
 
 def test_a_newer_format_is_refused_and_a_flipped_one_found(path: Path) -> None:
