@@ -264,8 +264,8 @@ def test_what_gave_way_is_let_go_of_at_once(index, ledger, shop_files, recommend
     gc.collect()
     gc.disable()
     try:
-        for n in range(3):
-            ledger.append(events(("u1", ["b-roses", "p-chess-set", "b-herbs"][n])))
+        for pair in (("u1", "b-roses"), ("u1", "p-chess-set"), ("u2", "b-roses")):
+            ledger.append(events(pair))
             ask()
             assert there() == 1
         generation = weakref.ref(recommender.generation)

@@ -207,7 +207,8 @@ def _refilled(
         old.folder, draft.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("chroma", SEAL)
     )
     with open_chroma(means.recipe, draft) as chroma:
-        fill(chroma, generation, writer.ledger.events(), means.templates, progress)
+        events = writer.ledger.erasures.events(old.change)
+        fill(chroma, generation, events, means.templates, progress)
         require_reachable(chroma, generation)
     published = writer.publish(draft, old.counts, change=old.change)
     clear_server(writer, {means.recipe.store.url})
