@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from crossrec_llm import Recommender, growing
@@ -144,6 +144,7 @@ changes = st.lists(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes, st.sampled_from([2, 300]))
+@example([("take", "u4", "i9", "dislike")], 2)  # the only one who had it
 def test_counts_and_neighbours_are_those_of_a_fresh_fit(tmp_path_factory, made, keep):
     shop = Shop(tmp_path_factory.mktemp("shop"), recipe_of(keep=keep))
     for kind, *what in made:
