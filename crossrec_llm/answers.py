@@ -334,11 +334,12 @@ class Answers:
 
     def planned(self, collection: CollectionName, vectors: np.ndarray) -> Search:
         """Nearest neighbours, by the vector index where that is quicker than a scan."""
-        if self.generation.stored is None:
+        generation = self.generation
+        if generation.stored is None:
             return ExactSearch(vectors)
         return PlannedSearch(
             ExactSearch(vectors),
-            lambda: self.generation.chroma_search(collection),
+            lambda: generation.chroma_search(collection),  # holds no Answers, which hold it
             self.recipe.search,
-            self.generation.standby,
+            generation.standby,
         )

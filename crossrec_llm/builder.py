@@ -13,7 +13,8 @@ import pyarrow as pa
 from crossrec_llm.answering import Policy, Standing, TunedBlend
 from crossrec_llm.drafting import Clock, Means, clearing, copy_draft, make_draft
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
-from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.generation import Generation
+from crossrec_llm.kept import open_chroma
 from crossrec_llm.meaning import Canaries, environment
 from crossrec_llm.origins import source_of
 from crossrec_llm.recipe import Recipe

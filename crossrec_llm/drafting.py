@@ -16,8 +16,9 @@ import pyarrow as pa
 from crossrec_llm import __version__
 from crossrec_llm.answering import TunedBlend
 from crossrec_llm.errors import CrossrecError, IndexDamaged, IndexMismatch, StoreError
-from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation, open_chroma
-from crossrec_llm.meaning import Canaries, Encoder, TemplateOptions, Templates, VectorCache
+from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation
+from crossrec_llm.kept import open_chroma, recipe_of, templates_of
+from crossrec_llm.meaning import Canaries, Encoder, Templates, VectorCache
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Item, Progress
 from crossrec_llm.resources import default_folder
@@ -91,9 +92,7 @@ class Means:
         """
         recipe = recipe_of(stored)
         encoder = Encoder(recipe.encoder)
-        names = TemplateOptions(history_items=recipe.templates.history_items)
-        templates = Templates.load(stored.folder / "prompts", names, tokens=encoder.tokens)
-        return cls(recipe, encoder, templates)
+        return cls(recipe, encoder, templates_of(stored, recipe, encoder))
 
     def tuning(self, tune: bool | None) -> Means:
         """With the blend fitted, or not; None = as the recipe says."""
@@ -136,22 +135,6 @@ class Means:
                 return self.encoder.encode_documents(
                     texts, cache=vectors, progress=progress
                 ), canaries
-
-
-def recipe_of(stored: StoredGeneration) -> Recipe:
-    """The recipe that a generation was built with.
-
-    Raises
-    ------
-    IndexDamaged : it cannot be read.
-    """
-    try:
-        return Recipe.from_json((stored.folder / "recipe.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise IndexDamaged(
-            f"{stored.folder}: its recipe cannot be read ({' '.join(str(error).split())}); "
-            "`crossrec build` makes a new generation"
-        ) from error
 
 
 def make_draft(
@@ -219,10 +202,9 @@ def copy_draft(
     """
     recipe = changed.recipe
     draft = writer.begin(parts)
-    names = TemplateOptions(history_items=recipe.templates.history_items)
     # Only texts that are made anew need the model's tokens.
-    tokens = Encoder(recipe.encoder).tokens if recipe.store.url else None
-    templates = Templates.load(old.folder / "prompts", names, tokens=tokens)
+    encoder = Encoder(recipe.encoder) if recipe.store.url else None
+    templates = templates_of(old, recipe, encoder)
     changed.save(draft.folder, templates)
     if canaries := Canaries.load(old.folder):
         canaries.save(draft.folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 from threading import RLock
+from typing import cast
+from weakref import ref
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +33,8 @@ class Reader:
         options = generation.recipe.encoder
         same = before is not None and before._generation.recipe.encoder == options
         self._loaded = before._encoder if before is not None and same else None
-        self.sentence = lru_cache(1024)(self.query)
+        me = ref(self)  # else it would hold itself, and its generation, when another took its place
+        self.sentence = lru_cache(1024)(lambda text: cast(Reader, me()).query(text))
 
     @property
     def encoder(self) -> Encoder:
@@ -51,6 +54,11 @@ class Reader:
             if self._templates is None:
                 self._templates = self._generation.templates(self.encoder)
             return self._templates
+
+    @property
+    def columns(self) -> set[str]:
+        """Of ITEMS_SCHEMA, what the text of an item is made from; nothing has to be encoded."""
+        return self._generation.templates().columns
 
     def query(self, text: str) -> np.ndarray:
         """(dim,) float32 raw unit vector of a free text; `sentence` keeps those it made last."""

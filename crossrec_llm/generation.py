@@ -9,7 +9,6 @@ from copy import copy
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 from typing import Literal, get_args
 
 import numpy as np
@@ -28,14 +27,13 @@ from crossrec_llm.answering import (
 )
 from crossrec_llm.answering.blend import SituationName
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
-from crossrec_llm.meaning import Canaries, Encoder, Space, TemplateOptions, Templates
+from crossrec_llm.kept import OpenChroma, templates_of
+from crossrec_llm.meaning import Canaries, Encoder, Space, Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress, Receipt
 from crossrec_llm.signals import FittedSignals, Text, TextOptions
 from crossrec_llm.store import (
     SCANNED,
-    Collections,
-    Draft,
     ExactSearch,
     Overlaid,
     Search,
@@ -149,14 +147,15 @@ class Generation:
         stored: StoredGeneration | None = None,
     ) -> None:
         self.recipe, self.catalogue = recipe, catalogue
-        self.raw, self.vectors, self.space = raw, vectors, space
+        self.raw = self._built_raw = raw
+        self.vectors, self.space = vectors, space
         self.users, self.signals = users, signals
         self.histories = histories
         self.walls = Walls.of(catalogue, histories.walls)
         self.tuned, self.stored = tuned, stored
         self.live = Live(stored.change if stored else 0)
         self._prompts = prompts
-        self._chroma = _Chroma(recipe, stored) if stored else None
+        self._chroma = OpenChroma(recipe, stored) if stored else None
         self.standby = Standby("the Chroma server" if recipe.store.url else "Chroma")
 
     @classmethod
@@ -289,8 +288,9 @@ class Generation:
 
     @cached_property
     def centre(self) -> np.ndarray:
-        """(dim,) float32, the mean of all items as encoded."""
-        mean: np.ndarray = self.raw.mean(axis=0) if len(self.raw) else np.zeros(self.raw.shape[1])
+        """(dim,) float32, the mean of all items as encoded at the build."""
+        built = self._built_raw
+        mean: np.ndarray = built.mean(axis=0) if len(built) else np.zeros(built.shape[1])
         return mean.astype(np.float32)
 
     @cached_property
@@ -361,13 +361,15 @@ class Generation:
         """What the encoder made of the canary texts; None in memory, and in older generations."""
         return Canaries.load(self.stored.folder) if self.stored else None
 
-    def templates(self, encoder: Encoder) -> Templates:
-        """The templates that the generation was built with."""
+    def templates(self, encoder: Encoder | None = None) -> Templates:
+        """The templates that the generation was built with.
+
+        With an encoder, their texts are shortened to what it reads.
+        """
         if self.stored is None:
             assert self._prompts is not None, "this generation was fitted without templates"
             return self._prompts
-        names = TemplateOptions(history_items=self.recipe.templates.history_items)
-        return Templates.load(self.stored.folder / "prompts", names, tokens=encoder.tokens)
+        return templates_of(self.stored, self.recipe, encoder)
 
     def chroma_search(self, collection: CollectionName) -> Search:
         """Nearest-neighbour search in Chroma, and exactly over what came since.
@@ -407,42 +409,3 @@ class Generation:
         """Let go of Chroma; a later search opens it again."""
         if self._chroma is not None:
             self._chroma.close()
-
-
-class _Chroma:
-    """The Chroma of a generation, opened when it is first searched."""
-
-    def __init__(self, recipe: Recipe, stored: StoredGeneration) -> None:
-        self._recipe, self._stored = recipe, stored
-        self.n_items = stored.counts["items"]
-        self._opening = Lock()
-        self._store: Collections | None = None
-        self._searches: dict[str, Search] = {}
-
-    def search(self, collection: CollectionName, ids: list[str]) -> Search:
-        with self._opening:
-            if self._store is None:
-                self._store = open_chroma(self._recipe, self._stored, asking=True)
-            if collection not in self._searches:
-                self._searches[collection] = self._store.search(collection, ids)
-            return self._searches[collection]
-
-    def close(self) -> None:
-        with self._opening:
-            self._searches.clear()
-            if self._store is not None:
-                self._store.close()
-                self._store = None
-
-
-def open_chroma(
-    recipe: Recipe, stored: StoredGeneration | Draft, *, asking: bool = False
-) -> Collections:
-    """The generation's own Chroma databases, or its collections on the server of the recipe.
-
-    `asking`: for a question, which waits less long for a server than a build does.
-    """
-    options = recipe.store.asking if asking else recipe.store
-    if recipe.store.url:
-        return Collections.server(recipe.store.url, prefix=stored.prefix, options=options)
-    return Collections.embedded(stored.folder / "chroma", options)

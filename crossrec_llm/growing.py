@@ -16,6 +16,7 @@ from crossrec_llm.encoding import Reader
 from crossrec_llm.errors import IndexMismatch, MissingExtra, ModelError
 from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import Space, SpaceOptions
+from crossrec_llm.resting import Rest
 from crossrec_llm.signals.folding import NewItems, fold
 from crossrec_llm.signals.imputed import filled_scale, means_of
 from crossrec_llm.store import Ledger
@@ -53,11 +54,15 @@ class Growth:
 
     Rows of built items stay, those of new ones come behind. Nothing changes that a question which
     began earlier may still read.
+
+    Parameters
+    ----------
+    rest : what the encoder is left alone for when it fails.
     """
 
-    def __init__(self, built: Generation, reader: Reader) -> None:
+    def __init__(self, built: Generation, reader: Reader, rest: Rest | None = None) -> None:
         self.now = self._built = built
-        self._reader = reader
+        self._reader, self._rest = reader, rest or Rest()
         self._raw, self._vectors = _Room(built.raw), _Room(built.vectors)
         graph = built.signals.graph
         self._graph = None if graph is None else _Room(graph)
@@ -72,28 +77,32 @@ class Growth:
     @property
     def waiting(self) -> bool:
         """Whether another step takes in more, with nothing new in the ledger."""
-        return bool(len(self._waiting)) and not self._unable
+        return bool(len(self._waiting)) and self._rest.over
 
     def take_in(self, ledger: Ledger) -> Generation:
         """The generation with all that is new; of texts to encode, at most `AT_ONCE` more.
 
-        Where nothing can be encoded, new and changed items wait, and answers have a note of it.
+        Where nothing can be encoded, new and changed texts wait, and answers have a note of it.
         """
-        try:
-            return self._take(ledger)
-        except (ModelError, IndexMismatch, MissingExtra) as error:
-            if self._unable:
-                raise
-            _log.warning("new and changed items cannot be read: %s", error)
-            self._unable = str(error)
-            return self._take(ledger)
+        if self._rest.over:
+            try:
+                return self._take(ledger, AT_ONCE)
+            except (ModelError, IndexMismatch, MissingExtra) as error:
+                level = logging.INFO if self._rest.failed else logging.WARNING
+                _log.log(level, "new and changed items cannot be read: %s", error)
+                self._unable = str(error)
+                self._rest.fail()
+        return self._take(ledger, 0)
 
-    def _take(self, ledger: Ledger) -> Generation:
+    def _take(self, ledger: Ledger, most: int) -> Generation:
+        """With at most so many more texts encoded."""
         with ledger.moment() as moment:
-            step = self._read(moment)
-        raw = (
-            self._reader.items(step.items.filter(pa.array(step.read))) if step.read.any() else None
-        )
+            step = self._read(moment, most)
+        raw = None
+        if step.read.any():
+            raw = self._reader.items(step.items.filter(pa.array(step.read)))
+            self._unable = ""
+            self._rest.end()
         self._waiting = step.waiting
         live = replace(
             self.now.live, change=step.change, unread=len(step.waiting), unable=self._unable
@@ -105,16 +114,17 @@ class Growth:
         self.now = self._folded(now)
         return self.now
 
-    def _read(self, ledger: Ledger) -> _Step:
+    def _read(self, ledger: Ledger, most: int) -> _Step:
         seen = self.now.live.change
         live = ledger.items_since(seen)
         again = pa.array([*live.items["item_id"].to_pylist(), *live.removed], pa.string())
-        waiting = self._waiting.filter(pc.invert(pc.is_in(self._waiting["item_id"], again)))
-        waiting = pa.concat_tables([waiting, live.items])
+        before = self._waiting.filter(pc.invert(pc.is_in(self._waiting["item_id"], again)))
+        waiting = pa.concat_tables([before, live.items])
         read = self._to_read(waiting)
-        later = np.flatnonzero(read)[0 if self._unable else AT_ONCE :]
+        later = np.flatnonzero(read)[most:]
         now = np.setdiff1d(np.arange(len(waiting)), later)
-        items = waiting.take(pa.array(now))
+        reworded = self._with_old_words(waiting.take(pa.array(later[later >= len(before)])))
+        items = pa.concat_tables([waiting.take(pa.array(now)), reworded])
         people = dict.fromkeys(ledger.users_since(seen))
         # An item that is new here may have events from long ago: it was removed, and is back.
         for at in np.flatnonzero(self.now.catalogue.rows(items["item_id"]) < 0):
@@ -122,26 +132,41 @@ class Growth:
         return _Step(
             ledger.change,
             items,
-            read[now],
+            np.pad(read[now], (0, len(reworded))),
             waiting.take(pa.array(later)),
             live.removed,
             list(people),
             ledger.events_of_all(people),
         )
 
+    @cached_property
+    def _words(self) -> list[str]:
+        """The columns that make an item read otherwise."""
+        return sorted(_WORDS | self._reader.columns)
+
     def _to_read(self, items: pa.Table) -> np.ndarray:
         """(n,) bool: what is new, or has another text or other words."""
-        if self._unable or not len(items):
-            return np.ones(len(items), bool)
         table = self.now.catalogue.table
         rows = _places(table, items["item_id"])
         read = rows < 0
         known = np.flatnonzero(~read)
         was, now = table.take(pa.array(rows[known])), items.take(pa.array(known))
-        for name in sorted(_WORDS | self._reader.templates.columns):
+        for name in self._words if len(known) else ():
             pairs = zip(was[name].to_pylist(), now[name].to_pylist(), strict=True)
             read[known] |= np.array([one != other for one, other in pairs], bool)
         return np.asarray(read)
+
+    def _with_old_words(self, items: pa.Table) -> pa.Table:
+        """Those that are there, with all that is new of them but what has to be read first."""
+        table = self.now.catalogue.table
+        rows = _places(table, items["item_id"])
+        there = np.flatnonzero(rows >= 0)
+        there = there[~self._gone[rows[there]]]
+        was, now = table.take(pa.array(rows[there])), items.take(pa.array(there))
+        for name in self._words:
+            at = now.schema.get_field_index(name)
+            now = now.set_column(at, now.schema.field(at), was[name])
+        return now
 
     def _with_items(self, now: Generation, step: _Step, raw: np.ndarray | None) -> Generation:
         """With items in their rows or behind, and without those that were removed."""

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from crossrec_llm.errors import DataError, IndexDamaged, IndexLocked, UnknownItem
+from crossrec_llm.errors import DataError, IndexLocked, UnknownItem
+from crossrec_llm.kept import recipe_of
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
@@ -194,13 +195,7 @@ class _Change:
 def _changing(index: str | Path | None) -> Iterator[_Change]:
     path = Path(index) if index is not None else default_index()
     with Index.open(path) as opened:
-        folder = opened.generation.folder
-        try:
-            recipe = Recipe.from_json((folder / "recipe.json").read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise IndexDamaged(
-                f"{folder}: its recipe cannot be read ({error}); run `crossrec build` again"
-            ) from error
+        recipe = recipe_of(opened.generation)
         # The reader is closed last: a writer that is would copy all into the main file each time.
         with Ledger.open(opened.ledger.path, write=True) as ledger:
             yield _Change(opened, recipe, ledger)

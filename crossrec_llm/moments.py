@@ -152,8 +152,13 @@ class Moments:
         ------
         IndexMissing, IndexMismatch, IndexDamaged : what is wrong with it and what to run.
         """
-        stamp, index = _look(path), Index.open(path)
-        return cls(_Opened.of(index), path, stamp)
+        while True:
+            stamp = _look(path)
+            try:
+                return cls(_Opened.of(Index.open(path)), path, stamp)
+            except (StoreError, OSError):
+                if _look(path) == stamp:
+                    raise  # else it was replaced meanwhile, and what was opened removed
 
     @property
     def newest(self) -> Moment:

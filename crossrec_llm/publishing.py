@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crossrec_llm.drafting import clearing, recipe_of
+from crossrec_llm.drafting import clearing
 from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
+from crossrec_llm.kept import recipe_of
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import Due, Index, IndexWriter, Manifest, number_of, read_manifest
 from crossrec_llm.store.files import disk_errors

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crossrec_llm import generation as generation_module
+from crossrec_llm import kept
 from crossrec_llm.answering import LearnedBlend, Situation, Tuned, TunedBlend, WeightedBlend
 from crossrec_llm.generation import Generation
 from crossrec_llm.recipe import Recipe
@@ -38,10 +38,10 @@ class Opened:
 
 def test_threads_that_search_at_once_open_chroma_once(generation, monkeypatch):
     opened = []
-    monkeypatch.setattr(generation_module, "open_chroma", lambda *_, **__: Opened(opened))
+    monkeypatch.setattr(kept, "open_chroma", lambda *_, **__: Opened(opened))
     stored = SimpleNamespace(counts={"items": N_ITEMS}, parts={})
     generation.stored = stored
-    generation._chroma = generation_module._Chroma(generation.recipe, stored)
+    generation._chroma = kept.OpenChroma(generation.recipe, stored)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(generation.chroma_search, ["items", "users"] * 4))
     assert len(opened) == 1

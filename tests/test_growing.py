@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from crossrec_llm import Recommender, growing
@@ -17,6 +17,7 @@ from crossrec_llm.errors import ModelError
 from crossrec_llm.generation import Generation, Users
 from crossrec_llm.growing import Growth
 from crossrec_llm.recipe import Recipe
+from crossrec_llm.resting import Rest
 from crossrec_llm.signals import (
     ImputedOptions,
     ItemToItem,
@@ -35,17 +36,14 @@ class Reads:
     """A reader whose vectors follow from titles alone; it counts what it read."""
 
     def __init__(self):
-        self.read, self.broken = [], False
-
-    @property
-    def templates(self):
-        return self
+        self.read, self.broken, self.tried = [], False, 0
 
     @property
     def columns(self):
         return {"title", "description"}
 
     def items(self, items):
+        self.tried += 1
         if self.broken:
             raise ModelError("there is no model here")
         self.read += items["item_id"].to_pylist()
@@ -94,7 +92,11 @@ class Shop:
         events = events_of(TAKEN) if events is None else events
         self.ledger.replace(items, events)
         self.reads = Reads()
-        self.growth = Growth(fit(recipe, items, events), self.reads)
+        self.seconds = 0.0
+        self.growth = self.grown(fit(recipe, items, events))
+
+    def grown(self, built):
+        return Growth(built, self.reads, Rest(lambda: self.seconds))
 
     @property
     def now(self):
@@ -142,6 +144,7 @@ changes = st.lists(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes, st.sampled_from([2, 300]))
+@example([("take", "u4", "i9", "dislike")], 2)  # the only one who had it
 def test_counts_and_neighbours_are_those_of_a_fresh_fit(tmp_path_factory, made, keep):
     shop = Shop(tmp_path_factory.mktemp("shop"), recipe_of(keep=keep))
     for kind, *what in made:
@@ -303,12 +306,60 @@ def test_without_a_model_new_items_wait_and_events_do_not(shop):
     assert not shop.growth.waiting
     shop.ledger.append(taken("zoe", "i4"))
     assert shop.now.live.change == shop.ledger.change
+    shop.reads.broken = False
+    shop.seconds += 1.1
+    assert shop.growth.waiting
+    now = shop.now
+    assert now.live.notes == ()
+    assert people(now, ["n0"]) == [1]
+    shop.ledger.put_items(table_of(item("n1")))
+    assert "n1" in shop.now.catalogue
+
+
+def test_what_fails_to_be_read_is_tried_again_ever_less_often(shop):
+    shop.reads.broken = True
+    shop.ledger.put_items(table_of(item("n0")))
+    tried = []
+    for shop.seconds in range(300):
+        before = shop.reads.tried
+        assert "n0" not in shop.now.catalogue
+        tried += [shop.seconds] * (shop.reads.tried > before)
+    assert tried == [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]
+
+
+def test_without_a_model_what_needs_none_is_there_at_once(shop):
+    shop.reads.broken = True
+    shop.ledger.put_items(table_of(item("n0")))
+    assert shop.now.live.unread == 1
+    shop.ledger.put_items(
+        table_of(item("i0", price=3.0, available=False), item("i1", "other words", available=False))
+    )
+    shop.ledger.remove_items(["i2"])
+    shop.ledger.put_items(table_of(item("i2", "again")))
+    now = shop.now
+    assert now.live.unread == 3
+    assert now.catalogue.prices[0] == 3.0
+    assert now.catalogue.available[:2].tolist() == [False, False]
+    assert now.catalogue.item(1).title == "i1"
+    assert now.live.late.tolist() == []
+    shop.reads.broken = False
+    shop.seconds += 1.1
+    assert shop.now.catalogue.item(1).title == "other words"
+    assert shop.reads.read == ["n0", "i1", "i2"]
+    assert not shop.now.catalogue.available[1]
+
+
+def test_the_centre_of_all_items_stays_that_of_the_build(shop):
+    """Whoever asked for it before items came has the same as whoever asks later."""
+    centre = shop.growth.now.raw.mean(axis=0)
+    shop.ledger.put_items(table_of(*(item(f"n{n}") for n in range(5)), item("i0", "other words")))
+    np.testing.assert_array_equal(shop.now.centre, centre)
 
 
 def test_a_generation_of_an_older_version_takes_in_items_but_no_counts(shop):
     built = shop.growth.now
     built.signals = replace(built.signals, taken=None)
-    shop.growth = Growth(built, shop.reads)
+    shop.growth = shop.grown(built)
     shop.ledger.put_items(table_of(item("n0", "i1")))
     shop.ledger.append(taken("zoe", "i3", "n0"))
     now = shop.now

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import shutil
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
@@ -237,6 +239,65 @@ def test_a_generation_that_vanished_is_asked_again_as_it_is_now(
     monkeypatch.setattr(Answers, "to", broken)
     with pytest.raises(IndexDamaged):
         recommender.for_user("u1")
+
+
+def test_what_gave_way_is_let_go_of_at_once(index, ledger, shop_files, recommender, monkeypatch):
+    """And not when Python next looks for cycles: that is seldom, and arrays are large."""
+    held = []
+    made = Answers.__init__
+
+    def make(self, generation):
+        made(self, generation)
+        held.append(weakref.ref(self))
+
+    monkeypatch.setattr(Answers, "__init__", make)
+
+    def ask():
+        recommender.for_user("u1", 3)
+        recommender.like("a present for a gardener", 3)
+        recommender.similar("b-roses", 3)
+        recommender.audience("b-roses", 3)
+
+    def there():
+        return sum(answers() is not None for answers in held)
+
+    gc.collect()
+    gc.disable()
+    try:
+        for pair in (("u1", "b-roses"), ("u1", "p-chess-set"), ("u2", "b-roses")):
+            ledger.append(events(pair))
+            ask()
+            assert there() == 1
+        generation = weakref.ref(recommender.generation)
+        republish(shop_files, index, diversity=0.9)
+        gc.collect()  # of what a build leaves behind
+        gc.disable()
+        ask()
+        assert generation() is None
+        assert there() == 1
+    finally:
+        gc.enable()
+
+
+def test_an_index_opens_while_its_generation_is_replaced_and_removed(
+    index, shop_files, monkeypatch
+):
+    load, failed = Generation.load, []
+
+    def vanishing(stored):
+        if not failed:
+            failed.append(stored)
+            republish(shop_files, index, diversity=0.9)
+            shutil.rmtree(stored.folder)
+        return load(stored)
+
+    monkeypatch.setattr(Generation, "load", vanishing)
+    with Recommender.open(index) as opened:
+        assert opened.for_user("u1").query["diversity"] == 0.9
+        folder = opened.generation.stored.folder
+    shutil.rmtree(folder)
+    with pytest.raises(IndexDamaged):
+        Recommender.open(index)
 
 
 def test_an_index_that_went_away_is_answered_from_what_is_open(index, recommender):

@@ -46,14 +46,14 @@ def test_away_slow_back_and_empty(own_server: Server, shop_files, tmp_path):  # 
             assert asked(another) == (ids, [NOTE]), "opened while it is away"
 
         server.start()
-        standby._again = 0
+        standby._rest._until = 0
         assert asked(recommender) == (ids, [])
 
         server.stop_answering()
         started = time.perf_counter()
         assert asked(recommender) == (ids, [NOTE])
         assert time.perf_counter() - started > 2, "it hangs: this question has patience"
-        standby._again = math.inf
+        standby._rest._until = math.inf
         started = time.perf_counter()
         assert asked(recommender) == (ids, [NOTE])
         assert time.perf_counter() - started < 2, "and the next has none"
@@ -62,14 +62,14 @@ def test_away_slow_back_and_empty(own_server: Server, shop_files, tmp_path):  # 
         server.kill()
         shutil.rmtree(server.folder)
         server.start()
-        standby._again = 0
+        standby._rest._until = 0
         assert asked(recommender) == (
             ids,
             ["the Chroma server is damaged: found by the exact scan"],
         )
 
         build(*files, index, recipe=recipe)
-        standby._again = 0
+        standby._rest._until = 0
         assert not build(*files, index, recipe=recipe).report
     with Recommender.open(index) as recommender:
         assert asked(recommender) == (ids, [])

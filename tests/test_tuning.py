@@ -10,7 +10,8 @@ from crossrec_llm import Recommender, builder, drafting, origins
 from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.builder import build, tune
 from crossrec_llm.errors import IndexMissing, StoreError
-from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.generation import Generation
+from crossrec_llm.kept import open_chroma
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import ChromaStore, Index, Reachability
 from crossrec_llm.training import TuneOptions

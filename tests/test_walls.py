@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from crossrec_llm import Filter, Recipe, Recommender, build
 from crossrec_llm.errors import QueryError, UnknownUser
 from crossrec_llm.evaluation import evaluate
-from crossrec_llm.generation import open_chroma
+from crossrec_llm.kept import open_chroma
 from crossrec_llm.store import Index, Ledger
 from crossrec_llm.tables import EVENTS_SCHEMA
 from tests import shop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock, local
@@ -14,13 +13,12 @@ from annotated_types import Ge
 
 from crossrec_llm.errors import IndexDamaged, StoreError, StoreUnavailable
 from crossrec_llm.records import STRICT
+from crossrec_llm.resting import Rest
 from crossrec_llm.store import ExactSearch, Search
 
 logger = logging.getLogger(__name__)
 
 Found = tuple[np.ndarray, np.ndarray]
-
-_REST, _LONGEST_REST = 1.0, 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -41,20 +39,18 @@ class SearchOptions:
 class Standby:
     """Stands in for a vector index that is away; one for all the searches of a generation.
 
-    An index that fails is left alone for a second, and twice as long after each further failure,
-    at most a minute. Then one question tries it while the others go on without it: nobody waits
-    for what is known to be away, and it is back by itself.
+    An index that fails is left alone for a while. Then one question tries it while the others go
+    on without it: nobody waits for what is known to be away, and it is back by itself.
 
     Parameters
     ----------
     name : of the index, for the notes.
-    clock : seconds.
+    rest : what it is left alone for.
     """
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._name, self._clock = name, clock
+    def __init__(self, name: str, rest: Rest | None = None) -> None:
+        self._name, self._rest = name, rest or Rest()
         self._lock, self._here = Lock(), local()
-        self._again = self._rest = 0.0  # when to try it again, and the wait before that
         self._why = ""
 
     def begin(self) -> None:
@@ -81,26 +77,23 @@ class Standby:
 
     def _may_try(self) -> bool:
         with self._lock:
-            if not self._rest:
-                return True
-            if self._clock() < self._again:
+            if not self._rest.over:
                 return False
-            self._again = self._clock() + self._rest  # the others wait for this one's luck
+            self._rest.begin()  # the others wait for this one's luck
             return True
 
     def _away(self, error: StoreError) -> None:
         with self._lock:
-            first = not self._rest
-            self._rest = min(2 * self._rest or _REST, _LONGEST_REST)
-            self._again = self._clock() + self._rest
+            first = not self._rest.failed
+            self._rest.fail()
             state = "is damaged" if isinstance(error, IndexDamaged) else "does not answer"
             self._why = f"{self._name} {state}: found by the exact scan"
         logger.log(logging.WARNING if first else logging.INFO, "%s (%s)", self._why, error)
 
     def _back(self) -> None:
-        if self._rest:
+        if self._rest.failed:
             with self._lock:
-                self._rest = 0.0
+                self._rest.end()
             logger.warning("%s answers again", self._name)
 
 

@@ -22,7 +22,7 @@ from crossrec_llm.erasing.scanning import Found, Scanner
 from crossrec_llm.erasing.scrubbing import Scrubbed, scrub
 from crossrec_llm.errors import QueryError, StoreError, UnknownItem, UnknownUser
 from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation
-from crossrec_llm.meaning import Canaries, Encoder, TemplateOptions, Templates, VectorCache
+from crossrec_llm.meaning import Canaries, Encoder, Templates, VectorCache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import (
@@ -299,11 +299,7 @@ def _fill(
 
 def _templates(generation: Generation, *, encoded: bool = True) -> Templates:
     """Those of a stored generation; with `encoded`, texts are shortened to what the model reads."""
-    assert generation.stored is not None
-    recipe = generation.recipe
-    names = TemplateOptions(history_items=recipe.templates.history_items)
-    tokens = Encoder(recipe.encoder).tokens if encoded else None
-    return Templates.load(generation.stored.folder / "prompts", names, tokens=tokens)
+    return generation.templates(Encoder(generation.recipe.encoder) if encoded else None)
 
 
 def _in_use(stored: StoredGeneration, generation: Generation) -> np.ndarray:

@@ -8,25 +8,25 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossrec_llm.drafting import recipe_of
 from crossrec_llm.errors import (
     IndexDamaged,
-    IndexLocked,
     IndexMissing,
     QueryError,
+    StoreError,
     StoreUnavailable,
 )
+from crossrec_llm.kept import recipe_of
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.safekeeping.verifying import verify
 from crossrec_llm.store import Index, Ledger, Manifest, checks
-from crossrec_llm.store.database import REPLACED
+from crossrec_llm.store.database import end, go_on
 from crossrec_llm.store.erasures import KINDS
 from crossrec_llm.store.files import disk_errors, disk_full, sync_folder, sync_tree
 from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST
@@ -132,7 +132,8 @@ def restore(
     It is copied beside the index, verified, and then takes its place in one step. What was
     acknowledged after the backup was made is gone with the old index; but what was erased from that
     index stays known as erased, and its receipts stay. Where the backup still has some of it, the
-    notes say so.
+    notes say so. In another place than that of the index it is an index of its own: what it has on
+    a Chroma server is filled anew.
 
     Parameters
     ----------
@@ -165,12 +166,11 @@ def restore(
             for name in (LEDGER, CACHE):  # with what is in their logs, if somebody has opened them
                 if (source / name).exists():
                     _copy_database(source / name, partial / name)
+            _identify(partial, _id_of(path))
             _require_whole(partial, progress)
             sync_tree(partial)
             if there:
-                with locked(path), _ended(path / LEDGER):
-                    notes = _still_erased(path, partial)
-                    _exchange(partial, path)
+                notes = _take_place(partial, path)
             else:
                 partial.replace(path)
             sync_folder(path.parent)
@@ -218,6 +218,7 @@ def _copy_database(source: Path, target: Path) -> None:
     uri = f"{source.absolute().as_uri()}?{access}"
     with closing(sqlite3.connect(uri, uri=True)) as old, closing(sqlite3.connect(target)) as new:
         old.backup(new)
+    go_on(target)  # it may have been copied in the moment before it was replaced
     checks.reseal(target)
 
 
@@ -241,23 +242,39 @@ def _require_whole(folder: Path, progress: Progress | None) -> None:
         )
 
 
-@contextmanager
-def _ended(file: Path) -> Iterator[None]:
-    """Whoever has these records open is refused from the end of this on, instead of being lost."""
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+def _identify(index: Path, id: str) -> None:
+    """Give it the id of the index that it replaces, else a new one.
+
+    Collections on a Chroma server belong to an id: two indexes with one would remove each other's.
+    """
+    if _id_of(index) != id:
+        with Ledger.open(index / LEDGER, write=True) as ledger:
+            ledger.identify(id)
+
+
+def _id_of(index: Path) -> str:
+    """Of the index in a place; "" where there is none, or a damaged one."""
+    try:
+        with Ledger.open(index / LEDGER, write=False) as ledger:
+            return ledger.id
+    except StoreError:
+        return ""
+
+
+def _take_place(new: Path, old: Path) -> tuple[str, ...]:
+    """An index takes the place of another; what is written meanwhile is refused, not lost.
+
+    What was erased from the other one stays known as that: notes.
+    """
+    with locked(old):
+        end(old / LEDGER)
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute(
-                "CREATE TRIGGER ended BEFORE INSERT ON about "
-                f"BEGIN SELECT RAISE(ABORT, '{REPLACED}'); END"
-            )
-        except checks.UNREADABLE as error:
-            if "locked" in str(error):
-                raise IndexLocked(f"{file}: somebody is writing to it; try again") from error
-            yield  # damaged: nobody can write to it
-            return
-        yield
-        connection.execute("COMMIT")
+            notes = _still_erased(old, new)
+            _exchange(new, old)
+            return notes
+        except BaseException:
+            go_on(old / LEDGER)
+            raise
 
 
 def _still_erased(old: Path, new: Path) -> tuple[str, ...]:
@@ -285,7 +302,11 @@ def _exchange(new: Path, old: Path) -> None:
             return
     aside = old.with_name(old.name + ".replaced")
     old.replace(aside)
-    new.replace(old)
+    try:
+        new.replace(old)
+    except OSError:
+        aside.replace(old)
+        raise
     aside.replace(new)
 
 

@@ -24,11 +24,11 @@ from crossrec_llm.drafting import (
     clearing,
     fill,
     make_draft,
-    recipe_of,
     require_reachable,
 )
 from crossrec_llm.errors import CrossrecError, IndexDamaged
 from crossrec_llm.generation import Generation
+from crossrec_llm.kept import recipe_of
 from crossrec_llm.meaning import drop_damaged
 from crossrec_llm.origins import Made, recorded
 from crossrec_llm.recipe import Recipe
@@ -236,7 +236,8 @@ def _refilled(
         old.folder, draft.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("chroma", SEAL)
     )
     with chroma_of(writer, means.recipe, draft) as chroma:
-        fill(chroma, generation, writer.ledger.events(), means.templates, progress)
+        events = writer.ledger.erasures.events(old.change)
+        fill(chroma, generation, events, means.templates, progress)
         require_reachable(chroma, generation)
     with clearing(writer):
         return writer.publish(draft, old.counts, change=old.change)

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossrec_llm.drafting import recipe_of
 from crossrec_llm.errors import CrossrecError, IndexDamaged, IndexMismatch, IndexMissing
-from crossrec_llm.generation import COLLECTIONS, Generation, open_chroma
+from crossrec_llm.generation import COLLECTIONS, Generation
+from crossrec_llm.kept import open_chroma, recipe_of
 from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
+from weakref import WeakMethod
 
 import numpy as np
 
@@ -59,19 +60,23 @@ class Scorer(Signal, Source, Protocol):
 
 
 class LastQuery(Generic[T]):
-    """A function of a query that keeps its last answer: one question asks each signal often.
+    """A method of a query that keeps its last answer: one question asks each signal often.
 
-    Threads that ask different questions at once only make each other compute again.
+    Threads that ask different questions at once only make each other compute again. It is held by
+    the signal itself, and does not hold it: signals go as soon as they are replaced, not when
+    Python next looks for cycles.
     """
 
     def __init__(self, compute: Callable[[Query], T]) -> None:
-        self._compute = compute
+        self._compute = WeakMethod(compute)
         self._kept: tuple[Query, T] | None = None
 
     def __call__(self, query: Query) -> T:
         kept = self._kept
         if kept is None or kept[0] is not query:
-            kept = self._kept = (query, self._compute(query))
+            compute = self._compute()
+            assert compute is not None, "its signal is gone"
+            kept = self._kept = (query, compute(query))
         return kept[1]
 
 

@@ -64,7 +64,8 @@ def fold(
         )
         # Nothing else folds in who took them since: there they stay filled in.
         unknown = cold if counted is not None else np.ones(n_items, bool)
-        rows = _RowsNow(matrix, filling, unknown, counted, options.neighbours)
+        left = np.pad(warm, (0, n_items - len(warm))) & cold
+        rows = _RowsNow(matrix, filling, unknown, left, counted, options.neighbours)
         matrices[name] = matrix.over(rows, n_items)
     more = n_items > len(now.popularity.people)
     return replace(
@@ -83,6 +84,7 @@ class _RowsNow:
     Parameters
     ----------
     cold : (n_items,) bool, items of which the matrix has only what was filled in.
+    left : (n_items,) bool, items that somebody took at the build and nobody has now.
     since : who took what, for a matrix of neighbours; None for any other.
     """
 
@@ -91,10 +93,11 @@ class _RowsNow:
         built: ItemToItem,
         filling: Filling,
         cold: np.ndarray,
+        left: np.ndarray,
         since: TakenSince | None,
         options: NeighboursOptions,
     ) -> None:
-        self._built, self._filling, self._cold = built, filling, cold
+        self._built, self._filling, self._cold, self._left = built, filling, cold, left
         self._since, self._options = since, options
         self._kept: dict[int, Row] = {}
 
@@ -118,6 +121,8 @@ class _RowsNow:
             exact = neighbours_since(self._since, items[taken], self._options)
             for at, row in zip(taken, exact, strict=True):
                 rows[at] = self._with_filled(row, rows[at])
+            for at in np.flatnonzero(self._left[items]):  # what was learned of it holds no more
+                rows[at] = rows[at][0][:0], rows[at][1][:0]
         return self._filling.fill(items, rows, self._cold)
 
     def _before(self, item: int) -> Row:
@@ -128,7 +133,7 @@ class _RowsNow:
 
     def _with_filled(self, row: Row, before: Row) -> Row:
         """What was filled in at the build for items that still nobody took stays."""
-        still = self._cold[before[0]]
+        still = self._cold[before[0]] & ~self._left[before[0]]
         columns = np.concatenate([row[0], before[0][still]])
         order = np.argsort(columns, kind="stable")
         return columns[order], np.concatenate([row[1], before[1][still]])[order]

@@ -129,6 +129,13 @@ class RowSums:
         )
 
 
+def describe_anew(connection: sqlite3.Connection) -> None:
+    """The last of a transaction that changed the schema only; no row of `about` comes or goes."""
+    update = "UPDATE about SET value = {} WHERE name = ?"
+    connection.execute(update.format("CAST(value + 1 AS TEXT)"), (f"{_OURS}commits",))
+    connection.execute(update.format("?"), (_rest(connection), f"{_OURS}rest"))
+
+
 def lenient(path: Path) -> sqlite3.Connection:
     """A connection that only reads, and takes damaged text as it is."""
     access = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"

@@ -6,7 +6,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,9 +17,9 @@ from crossrec_llm.errors import (
     IndexMissing,
     StoreUnavailable,
 )
-from crossrec_llm.store.checks import RowSums
+from crossrec_llm.store.checks import UNREADABLE, RowSums, describe_anew
 from crossrec_llm.store.files import disk_errors, disk_full
-from crossrec_llm.store.lock import holder
+from crossrec_llm.store.lock import holder, locked
 
 LAYOUT = 3
 """Of the tables in the file, which has it as user_version."""
@@ -27,8 +27,7 @@ LAYOUT = 3
 WAIT = 0.8
 """Seconds a transaction waits for the one before it, at most."""
 
-REPLACED = "this index was replaced by a backup"
-"""What the records of an index say to writers who still have them open after a restore."""
+_ENDED, _REPLACED = "ended", "this index was replaced by a backup"
 
 # Step n brings a file from layout n to n + 1.
 #
@@ -87,15 +86,20 @@ class Database:
         self._layout = 0
 
     @classmethod
-    def open(cls, path: Path, *, write: bool) -> Self:
+    def open(cls, path: Path, *, write: bool, held: bool = False) -> Self:
         """Open the file; a writer makes it if it is not there, and brings it to this layout.
+
+        Parameters
+        ----------
+        held : whether the caller holds the index's lock.
 
         Raises
         ------
         IndexMissing : there is nothing to read.
         IndexMismatch : a newer version of the software made it.
         IndexDamaged : it is no ledger, or not a whole one.
-        IndexLocked : it has to be brought up to date, and somebody is writing.
+        IndexLocked : it has to be brought up to date, and somebody is writing; or it is being
+            replaced by a backup.
         StoreUnavailable : it cannot be written here.
         """
         if not write and not path.exists():
@@ -109,6 +113,11 @@ class Database:
                 check_same_thread=False,
             )
             try:
+                if write and _is_ended(connection):
+                    connection.close()
+                    with nullcontext() if held else locked(path.parent):
+                        go_on(path)
+                    return cls.open(path, write=True, held=held)
                 _prepare(connection, path, write)
                 sums = RowSums(connection)
                 if write:
@@ -173,6 +182,11 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def identify(self, id: str = "") -> None:
+        """Take an id, or draw one."""
+        with self.transaction() as execute:
+            execute("INSERT OR REPLACE INTO about VALUES ('id', ?)", (id or _drawn(),))
+
     def execute(self, statement: str) -> None:
         """A statement that cannot be part of a transaction."""
         with _translated(self.path):
@@ -217,9 +231,55 @@ def _bring_up_to_date(connection: sqlite3.Connection) -> None:
         for statement in step.split(";"):
             connection.execute(statement)
     if not layout:
-        connection.execute("INSERT INTO about VALUES ('id', ?)", (secrets.token_hex(6),))
+        connection.execute("INSERT INTO about VALUES ('id', ?)", (_drawn(),))
     connection.execute(f"PRAGMA user_version = {LAYOUT}")
     connection.execute("COMMIT")
+
+
+def _drawn() -> str:
+    """12 hex digits."""
+    return secrets.token_hex(6)
+
+
+def end(path: Path) -> None:
+    """Refuse whoever writes to the file from now on, those too who have it open.
+
+    That is for a file that is about to be replaced, by somebody who holds the index's lock. Where
+    it was not replaced after all, the next one who opens it to write goes on with it.
+
+    Raises
+    ------
+    IndexLocked : somebody is writing.
+    """
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if not _is_ended(connection):
+                connection.execute(
+                    f"CREATE TRIGGER {_ENDED} BEFORE INSERT ON about "
+                    f"BEGIN SELECT RAISE(ABORT, '{_REPLACED}'); END"
+                )
+                describe_anew(connection)
+            connection.execute("COMMIT")
+    except UNREADABLE as error:
+        if "locked" in str(error):
+            raise IndexLocked(f"{path}: somebody is writing to it; try again") from error
+        # It is damaged: nobody can write to it.
+
+
+def go_on(path: Path) -> None:
+    """Take an `end` back; for who holds the index's lock."""
+    with suppress(*UNREADABLE), closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if _is_ended(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"DROP TRIGGER {_ENDED}")
+            describe_anew(connection)
+            connection.execute("COMMIT")
+
+
+def _is_ended(connection: sqlite3.Connection) -> bool:
+    found = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name = ?"
+    return bool(connection.execute(found, (_ENDED,)).fetchone()[0])
 
 
 @contextmanager
@@ -232,8 +292,8 @@ def _translated(path: Path) -> Iterator[None]:
         raise _damaged(path, error) from error
     except sqlite3.Error as error:
         text = str(error)
-        if text == REPLACED:
-            raise StoreUnavailable(f"{path}: {REPLACED} meanwhile; open it again") from error
+        if text == _REPLACED:
+            raise StoreUnavailable(f"{path}: {_REPLACED} meanwhile; open it again") from error
         if "full" in text:
             raise disk_full(path) from error
         if "locked" in text:

@@ -57,18 +57,23 @@ class Ledger:
         self._database = database
 
     @classmethod
-    def open(cls, path: Path, *, write: bool) -> Self:
+    def open(cls, path: Path, *, write: bool, held: bool = False) -> Self:
         """Open the file; a writer makes it if it is not there, and brings it to this layout.
+
+        Parameters
+        ----------
+        held : whether the caller holds the index's lock.
 
         Raises
         ------
         IndexMissing : there is nothing to read.
         IndexMismatch : a newer version of the software made it.
         IndexDamaged : it is no ledger, or not a whole one.
-        IndexLocked : it has to be brought up to date, and somebody is writing.
+        IndexLocked : it has to be brought up to date, and somebody is writing; or it is being
+            replaced by a backup.
         StoreUnavailable : it cannot be written here.
         """
-        return cls(Database.open(path, write=write))
+        return cls(Database.open(path, write=write, held=held))
 
     @property
     def path(self) -> Path:
@@ -96,6 +101,10 @@ class Ledger:
     def id(self) -> str:
         """12 hex digits, drawn once when the file was made: tells indexes on one server apart."""
         return str(self._database.one("SELECT value FROM about WHERE name = 'id'"))
+
+    def identify(self, id: str = "") -> None:
+        """Take an id, or draw a new one: a copy in another place is another index."""
+        self._database.identify(id)
 
     @property
     def layout(self) -> int:

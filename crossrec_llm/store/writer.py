@@ -131,7 +131,7 @@ class IndexWriter:
         lock = take_lock(path)
         try:
             seal_path(path / CACHE).unlink(missing_ok=True)  # it is written to from now on
-            ledger = Ledger.open(path / LEDGER, write=True)
+            ledger = Ledger.open(path / LEDGER, write=True, held=True)
             try:
                 return cls(path, lock, ledger, keep)
             except BaseException:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm import build
-from crossrec_llm.drafting import recipe_of
-from crossrec_llm.generation import Generation, open_chroma
+from crossrec_llm.generation import Generation
+from crossrec_llm.kept import open_chroma, recipe_of
 from crossrec_llm.store import Index, Ledger, reachability
 from durability import _shop
 

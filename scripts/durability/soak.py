@@ -127,8 +127,9 @@ def _append(index: Path, seconds: float, seed: int, say: Say) -> None:
     started, number = time.monotonic(), 0
     while (now := time.monotonic() - started) < seconds:
         time.sleep(max(0.0, number / APPENDS - now))
-        # The people are a few, as the index is to stay small: what leaks is not what grows.
-        user, item = f"u{rng.randrange(_shop.N_USERS)}", f"i{rng.randrange(_shop.N_ITEMS)}"
+        # The people are a few, as the index is to stay small: what leaks is not what grows. They
+        # take half of the items only: who has them all gets no answer any more.
+        user, item = f"u{rng.randrange(_shop.N_USERS)}", f"i{rng.randrange(_shop.N_ITEMS // 2)}"
         event = {"user_id": user, "item_id": item, "timestamp": 1.7e9 + number % 500}
         add_events(index, [event])
         number += 1

@@ -7,6 +7,7 @@ import pytest
 
 from crossrec_llm.answering import PlannedSearch, SearchOptions, Standby
 from crossrec_llm.errors import IndexDamaged, IndexMismatch, StoreUnavailable
+from crossrec_llm.resting import Rest
 from crossrec_llm.store import ExactSearch
 from tests.small import unit_rows
 
@@ -51,7 +52,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def standby(clock: Clock) -> Standby:
-    return Standby("the Chroma server", clock)
+    return Standby("the Chroma server", Rest(clock))
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_the_scan_answers_and_says_so(search, index):
     index.fails = AWAY
     assert ask(search) == [NOTE]
     index.fails = IndexDamaged("no such collection")
-    search.standby._again = 0
+    search.standby._rest._until = 0
     assert ask(search) == ["the Chroma server is damaged: found by the exact scan"]
 
 

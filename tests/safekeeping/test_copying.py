@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import errno
+import multiprocessing
+import os
 import shutil
+import signal
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from crossrec_llm import add_events, backup, restore, verify
+from crossrec_llm import add_events, backup, gc, restore, verify
 from crossrec_llm.errors import (
     IndexDamaged,
     IndexLocked,
@@ -123,6 +128,101 @@ def test_without_a_rename_that_exchanges(
     restore(kept, path, force=True)
     assert verify(path).ok
     assert {entry.name for entry in path.parent.iterdir()} == {"shop", "kept"}
+
+
+def test_a_rename_that_fails_leaves_the_index(
+    path: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name.endswith(".restoring"):
+            raise OSError(errno.EACCES, "no")
+        return rename(self, target)
+
+    monkeypatch.setattr(copying.sys, "platform", "other")
+    monkeypatch.setattr(Path, "replace", fail)
+    before = answers(path)
+    with Ledger.open(path / "records.sqlite", write=True) as ledger:
+        with pytest.raises((OSError, StoreUnavailable)):
+            restore(kept, path, force=True)
+        assert answers(path) == before
+        ledger.add_correction("u1", items=["i1"])
+    assert verify(path).ok
+    assert {entry.name for entry in path.parent.iterdir()} == {"shop", "kept"}
+
+
+def _killed(path: Path, kept: Path, when: str) -> None:
+    """A restore that is killed right before or right after the folders change places."""
+
+    def work() -> None:
+        exchange = copying._exchange
+
+        def last(new: Path, old: Path) -> None:
+            if when == "after":
+                exchange(new, old)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        copying._exchange = last
+        restore(kept, path, force=True)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_a_restore_that_is_killed_loses_nothing_that_was_acknowledged(
+    path: Path, kept: Path
+) -> None:
+    with Ledger.open(path / "records.sqlite", write=True) as ledger:
+        _killed(path, kept, "after")
+        with pytest.raises(StoreUnavailable, match="open it again"):
+            ledger.add_correction("u1", items=["i1"])
+    assert verify(path).ok
+    more(path)
+    restore(kept, path, force=True)
+    assert {entry.name for entry in path.parent.iterdir()} == {"shop", "kept"}
+
+
+@pytest.mark.parametrize("write", [more, lambda path: gc(path, 1)], ids=["event", "generations"])
+def test_a_restore_that_is_killed_before_is_as_if_it_had_never_begun(
+    path: Path, kept: Path, write: Callable[[Path], object]
+) -> None:
+    before = answers(path)
+    with Ledger.open(path / "records.sqlite", write=True) as ledger:
+        _killed(path, kept, "before")
+        with pytest.raises(StoreUnavailable, match="open it again"):
+            ledger.add_correction("u1", items=["i1"])
+    assert verify(path).problems == ()
+    assert answers(path) == before
+    backup(path.parent / "another", path)
+    restore(path.parent / "another", path.parent / "there")
+    more(path.parent / "there")
+    with locked(path), pytest.raises(IndexLocked):
+        more(path)  # somebody may be restoring still
+    write(path)
+    assert verify(path).ok
+
+
+def test_in_another_place_it_is_another_index(path: Path, kept: Path, tmp_path: Path) -> None:
+    """Else the two would take each other's collections on a Chroma server for their own."""
+
+    def id_of(index: Path) -> str:
+        with Ledger.open(index / "records.sqlite", write=False) as ledger:
+            return ledger.id
+
+    place = id_of(path)
+    restore(kept, path, force=True)
+    restore(kept, tmp_path / "one")
+    restore(kept, tmp_path / "two")
+    one = id_of(tmp_path / "one")
+    assert len({id_of(path), one, id_of(tmp_path / "two")}) == 3
+    assert id_of(path) == place == id_of(kept)
+    assert verify(tmp_path / "one").ok
+    assert answers(tmp_path / "one") == answers(path)
+    restore(path, tmp_path / "one", force=True)
+    assert id_of(tmp_path / "one") == one
 
 
 def test_who_has_the_old_records_open_is_refused_not_lost(path: Path, kept: Path) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from crossrec_llm import generations, publish, rehearse, repair, rollback, verify
+from crossrec_llm import add_events, generations, publish, rehearse, repair, rollback, verify
 from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.kept import open_chroma
 from crossrec_llm.recipe import Recipe
-from crossrec_llm.store import Manifest
-from tests.safekeeping.conftest import active, answers, flip
+from crossrec_llm.store import Index, Manifest
+from tests.safekeeping.conftest import RECIPE, active, answers, flip
 
 
 def test_nothing_to_do(path: Path) -> None:
@@ -45,6 +46,19 @@ def test_a_damaged_generation_is_made_anew(path: Path, name: str) -> None:
     by = "filled again" if name.startswith("chroma/") else "built again from the records"
     assert by in done.done[0]
     assert done.to_dict()["after"]["ok"]
+
+
+def test_chroma_is_filled_with_what_was_there_at_the_build(path: Path) -> None:
+    def told() -> list[str]:
+        with Index.open(path) as index, open_chroma(RECIPE, index.generation) as chroma:
+            found = chroma._store("users")._collection("users").get(include=["documents"])
+            return list(found["documents"])
+
+    before = told()
+    add_events(path, [{"user_id": "u1", "item_id": "i15", "timestamp": 1.8e9}])
+    flip(active(path) / "chroma/items/chroma.sqlite3")
+    repair(path)
+    assert told() == before
 
 
 def test_a_damaged_generation_that_does_not_answer_is_removed(path: Path) -> None:
