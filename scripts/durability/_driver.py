@@ -76,7 +76,9 @@ def loaded() -> bool:
     return bool(os.environ.get(_LIBRARY))
 
 
-def again(name: str, *, short: bool, seed: int, n: int | None = None) -> dict[str, float]:
+def again(
+    name: str, *, short: bool, seed: int, n: int | None = None, index: Path | None = None
+) -> dict[str, float]:
     """The figures of a test, run by a process with the shim.
 
     Without a C compiler nothing can be intercepted: says so and ends.
@@ -94,6 +96,7 @@ def again(name: str, *, short: bool, seed: int, n: int | None = None) -> dict[st
             threads["TMPDIR"] = str(memory())
         preload = {"LD_PRELOAD": str(library), _LIBRARY: str(library)}
         words = ["--short"] * short + (["-n", str(n)] if n else [])
+        words += ["--index", str(index)] if index else []
         command = [sys.executable, SCRIPTS / "faults.py", name, "--seed", str(seed), "--json"]
         done = subprocess.run(
             [*command, *words],
