@@ -62,7 +62,7 @@ class Outcome:
 
     @property
     def one_clear_line(self) -> bool:
-        """As the command line ends where the input or the disk is at fault (2), or a check says so."""
+        """As the command line ends where the input or the disk is at fault, or a check says so."""
         return self.code in (1, 2) and "Traceback" not in self.error and bool(self.error.strip())
 
 
