@@ -129,6 +129,8 @@ class Model:
                 if one.change and one.item in self.items and one[:2] not in told
             ]
             self.events[user] = sorted([*theirs, *live], key=lambda one: one.time)
+        silent = {user for user, _ in self.event_ids.values() if not self.events.get(user)}
+        self.spent |= {id for id, of in self.event_ids.items() if of[0] in silent}
         self.last, self.told = files.events, self.told | files.events
         self.base += 1
 
