@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections import Counter
 from collections.abc import Iterable
@@ -56,6 +57,22 @@ class Files:
         return pa.Table.from_pylist(items), pa.Table.from_pylist(events)
 
 
+@dataclass(frozen=True)
+class Made:
+    """What a generation was made of: items by id, up to a change and over so many files."""
+
+    items: dict[str, Row]
+    change: int
+    base: int
+
+    def without(self, item: str) -> Made:
+        return Made({id: row for id, row in self.items.items() if id != item}, *self.marks)
+
+    @property
+    def marks(self) -> tuple[int, int]:
+        return self.change, self.base
+
+
 @dataclass
 class Model:
     """What must be true.
@@ -96,6 +113,29 @@ class Model:
     def takers(self) -> Counter[str]:
         return Counter(item for user in self.events for item in {i for i, _ in self.history(user)})
 
+    def made(self) -> Made:
+        """Of a generation that is built of everything now."""
+        return Made({id: self.items[id] for id in self.there}, self.change, self.base)
+
+    def rehearsed(self, files: Files) -> Made:
+        """Of one that is built of files, which are not the truth yet."""
+        then = copy.deepcopy(self)
+        then.merge(files)
+        return then.made()
+
+    def shown(self, made: Made) -> dict[str, list[Row]]:
+        """The rows that an item may be shown with, over a generation.
+
+        What came live since is laid over it. What only files say otherwise since is as it was made
+        or as it is now: that counts after going back over a build from files.
+        """
+        shown = {id: [self.items[id]] for id in self.there}
+        if made.base != self.base:
+            for id, row in made.items.items():
+                if self.changed_items.get(id, 0) <= made.change:
+                    shown.setdefault(id, []).append(row)
+        return shown
+
     def settle(self, change: int) -> None:
         """After what may or may not count as a change of its own."""
         assert change >= self.change, (change, self.change)
@@ -116,7 +156,6 @@ class Model:
                 self.gone.add(id)
             else:
                 self.items[id] = now
-                self.changed_items.pop(id, None)
         for id in files.items.keys() - self.items.keys():
             self.items[id] = files.items[id]
         self.filed = dict(files.items)
@@ -145,7 +184,6 @@ class Model:
         del self.items[item]
         self.removed.discard(item)
         self.filed.pop(item, None)
-        self.changed_items.pop(item, None)
         self.gone.add(item)
         self.last = frozenset(one for one in self.last if one[1] != item)
         for user, mine in self.events.items():

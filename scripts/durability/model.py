@@ -28,7 +28,7 @@ from crossrec_llm.store import Index, Ledger
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
 from durability import _driver, _shop
 from durability._driver import Say
-from durability._model import WORDS, Event, Files, Model, made_up, same_rows
+from durability._model import WORDS, Event, Files, Made, Model, made_up, same_rows
 
 SHORT, LONG = 20_000, 200_000
 RESTART = 0.001
@@ -51,6 +51,7 @@ class Life:
         build(_shop.items(N_ITEMS), _shop.events(N_USERS), index, recipe=RECIPE)
         self.ledger, self.rec = self._open(), Recommender.open(index)
         self.rehearsed: dict[str, Files] = {}
+        self.made: dict[str, Made] = {}
         model = self.model
         for item in self.ledger.items().to_pylist():
             model.items[item["item_id"]] = model.filed[item["item_id"]] = item
@@ -59,11 +60,18 @@ class Life:
             model.events.setdefault(row["user_id"], []).append(event)
             model.told.add((row["user_id"], *event[:2]))
         model.last, model.people = frozenset(model.told), set(model.events)
+        self.made[self._live] = model.made()
 
     def _open(self) -> Ledger:
         with Index.open(self.index) as index:
             path = index.ledger.path
         return Ledger.open(path, write=True)
+
+    @property
+    def _live(self) -> str:
+        """The name of the generation that answers."""
+        (name,) = (one.name for one in generations(self.index) if one.state == "live")
+        return name
 
     # -- live changes
 
@@ -174,13 +182,17 @@ class Life:
     # -- generations
 
     def build(self) -> None:
-        assert build(index=self.index, recipe=RECIPE).items == len(self.model.there)
+        done = build(index=self.index, recipe=RECIPE)
+        assert done.items == len(self.model.there)
+        if not done.unchanged:
+            self.made[done.generation] = self.model.made()
 
     def build_from_files(self) -> None:
         files = self.model.files(self.rng)
         done = build(*files.tables, self.index, recipe=RECIPE)
         self.model.merge(files)
         assert done.items == len(self.model.there)
+        self.made[done.generation] = self.model.made()
         self._check()
 
     def rehearse(self) -> None:
@@ -190,6 +202,7 @@ class Life:
         made = rehearse(self.index, RECIPE, items=items, interactions=interactions, users=3)
         if files:
             self.rehearsed[made.generation] = files
+        self.made[made.generation] = self.model.rehearsed(files) if files else self.model.made()
         self._check()
 
     def publish(self) -> None:
@@ -221,14 +234,18 @@ class Life:
 
     def forget(self) -> None:
         user = self.rng.choice([user for user, mine in self.model.events.items() if mine])
+        made = self.made[self._live]
         forget_user(self.index, user, refill=self.rng.random() < 0.5)
         self.model.forget(user)
+        self.made[self._live] = made
         self._check()
 
     def erase(self) -> None:
         item = self.rng.choice(list(self.model.items))
+        made = self.made[self._live].without(item)
         erase_items(self.index, item, refill=self.rng.random() < 0.5)
         self.model.erase(item)
+        self.made[self._live] = made
         self._check()
 
     def _check(self) -> None:
@@ -251,9 +268,14 @@ class Life:
         answer = self.rec.for_user(user, k=8)
         seen = {item for item, _ in self.model.history(user)}
         found = [r.item.item_id for r in answer]
-        assert set(found) <= set(there) - seen
+        made = self.made[answer.receipt.generation]
+        shown = self.model.shown(made)
+        assert {*found} <= shown.keys() - seen
+        assert {*near} <= shown.keys()
+        assert all(r.item.title in [o["title"] for o in shown[r.item.item_id]] for r in answer)
+        if made.base != self.model.base:
+            return  # went back over a build from files: what these said is not in it
         assert len(found) == min(8, len(there) - len(seen))
-        assert all(r.item.title == self.model.items[r.item.item_id]["title"] for r in answer)
         assert all(r.cold == (not takers[r.item.item_id]) for r in answer)
         cosines = {id: self._text_vector(id) @ _shop.vector_of(" ".join(words)) for id in there}
         best = sorted(cosines.values(), reverse=True)[:10]
