@@ -52,6 +52,15 @@ def test_changelog_starts_with_the_version_of_the_package():
     assert top[1] == project["version"] == version("crossrec-llm")
 
 
+def test_the_oldest_chroma_that_is_allowed_is_the_one_that_is_tested():
+    """Where this is to be another one, .ci/run has to run tests/store against both."""
+    allowed = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    oldest = re.search(r'"chromadb>=([\d.]+),', allowed)
+    tested = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert oldest is not None
+    assert f"chromadb=={oldest[1]}\n" in tested
+
+
 def test_no_file_names_a_registry_or_a_path_of_one_machine():
     for path in own_files():
         text = path.read_bytes().decode("utf-8", errors="replace")

@@ -62,8 +62,8 @@ class Outcome:
 
     @property
     def one_clear_line(self) -> bool:
-        """As the command line ends where the input or the disk is at fault."""
-        return self.code == 2 and "Traceback" not in self.error and bool(self.error.strip())
+        """As the command line ends where the input or the disk is at fault, or a check says so."""
+        return self.code in (1, 2) and "Traceback" not in self.error and bool(self.error.strip())
 
 
 def memory() -> Path | None:
@@ -76,7 +76,9 @@ def loaded() -> bool:
     return bool(os.environ.get(_LIBRARY))
 
 
-def again(name: str, *, short: bool, seed: int, n: int | None = None) -> dict[str, float]:
+def again(
+    name: str, *, short: bool, seed: int, n: int | None = None, index: Path | None = None
+) -> dict[str, float]:
     """The figures of a test, run by a process with the shim.
 
     Without a C compiler nothing can be intercepted: says so and ends.
@@ -94,6 +96,7 @@ def again(name: str, *, short: bool, seed: int, n: int | None = None) -> dict[st
             threads["TMPDIR"] = str(memory())
         preload = {"LD_PRELOAD": str(library), _LIBRARY: str(library)}
         words = ["--short"] * short + (["-n", str(n)] if n else [])
+        words += ["--index", str(index)] if index else []
         command = [sys.executable, SCRIPTS / "faults.py", name, "--seed", str(seed), "--json"]
         done = subprocess.run(
             [*command, *words],

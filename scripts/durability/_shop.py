@@ -87,6 +87,8 @@ def answers(index: Path) -> str:
         said: list[dict[str, Any]] = [
             rec.for_user(user, k=8).to_dict() for user in rec.generation.users.ids[:4]
         ]
-        said += [rec.similar(item, k=5).to_dict() for item in ("i11", "i30")]
+        catalogue = rec.catalogue
+        there = [id for id, here in zip(catalogue.ids, catalogue.present, strict=True) if here]
+        said += [rec.similar(item, k=5).to_dict() for item in (there[11], there[25])]
         said += [rec.like("blue tea cup", k=5).to_dict()]
     return json.dumps([answer["items"] for answer in said], sort_keys=True)

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from crossrec_llm import add_events, add_items, backup, build, repair, restore, verify
+from crossrec_llm import (
+    add_events,
+    add_items,
+    backup,
+    build,
+    forget_user,
+    rehearse,
+    repair,
+    restore,
+    verify,
+)
 from crossrec_llm.errors import CrossrecError, IndexDamaged
 from crossrec_llm.store import Ledger
 from crossrec_llm.tables import EVENTS_SCHEMA
@@ -31,7 +41,8 @@ def run(short: bool, seed: int, n: int | None = None) -> dict[str, float]:
     """A random byte of a random file of a random kind, in a copy each time.
 
     Kinds are the records, their log as a killed writer leaves it, the cache, the manifest, Chroma's
-    files and the other files of generations: two are kept, with live changes over them. Where
+    files and the other files of generations: two are kept, with live changes over them, and one
+    waits with the files it was rehearsed with; and the receipts of erasures. Where
     `repair` refuses because the truth is damaged, a backup is restored. Answers must be those of
     before.
     """
@@ -102,17 +113,21 @@ def _kinds(index: Path) -> dict[str, list[tuple[Path, Path]]]:
     for file in sorted(index.rglob("*")):
         if file.is_file() and file.stat().st_size and not file.name.endswith(SCRATCH):
             name = file.relative_to(index)
-            kind = "generation" if len(name.parts) > 1 else name.name.removesuffix(".seal")
+            kind = name.parts[0].removesuffix(".seal")
             kind = "chroma" if "chroma" in name.parts else kind
             kinds.setdefault(kind, []).append((index, name))
     return kinds
 
 
 def _index(index: Path) -> None:
-    build(_shop.items(edition="1"), _shop.events(), index, recipe=_shop.RECIPE)
-    build(_shop.items(edition="2"), _shop.events(), index, recipe=_shop.RECIPE)
+    events = _shop.events()
+    build(_shop.items(edition="1"), events, index, recipe=_shop.RECIPE)
+    forget_user(index, "u14")
+    build(_shop.items(edition="2"), events, index, recipe=_shop.RECIPE)
     add_items(index, [{"item_id": "new", "title": "blue paper lantern"}])
     add_events(index, [{"user_id": "u1", "item_id": "new", "timestamp": 1.7e9}])
+    items = _shop.items(edition="3")
+    rehearse(index, _shop.RECIPE, items=items, interactions=events, users=3)
 
 
 def _flip(file: Path, rng: random.Random) -> None:

@@ -11,11 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 from durability import _driver, _shop
-from durability._driver import Fault, Mode
+from durability._driver import Mode
 from durability._steps import Bench, Step
 
 MODES: tuple[Mode, ...] = ("full", "eio", "torn")
-SHORT = 12
+SHORT = 18
 Site = tuple[Step, Mode, int]
 
 
@@ -37,8 +37,8 @@ def run(short: bool, seed: int, n: int | None = None) -> dict[str, float]:
         ]
         n = min(n or (SHORT if short else len(sites)), len(sites))
         for step, mode, nth in _spread(sites, n, rng):
-            index = bench.copy()
-            outcome = _driver.run(step.body(index), Fault(index, mode, nth))
+            index = bench.copy(step)
+            outcome = _driver.run(step.body(index), bench.fault(mode, nth))
             if not outcome.site:
                 continue  # this run had fewer calls than the undisturbed one
             tried += 1

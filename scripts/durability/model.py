@@ -6,20 +6,29 @@ import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from crossrec_llm import Recommender, build, gc, generations, rollback
+from crossrec_llm import (
+    Recommender,
+    build,
+    erase_items,
+    forget_user,
+    gc,
+    generations,
+    publish,
+    rehearse,
+    rollback,
+)
 from crossrec_llm.errors import CrossrecError, DataError
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import Index, Ledger
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
 from durability import _driver, _shop
 from durability._driver import Say
+from durability._model import WORDS, Event, Files, Made, Model, made_up, same_rows
 
 SHORT, LONG = 20_000, 200_000
 RESTART = 0.001
@@ -32,32 +41,6 @@ RECIPE = Recipe.from_dict(
         "signals": {"als": {"factors": 4}},
     }
 )
-_ITEM = {"description": "", "brand": "", "image_url": "", "added": None, "metadata": "{}"}
-
-Event = tuple[str, float, str]  # item, time, id ("" = none)
-
-
-@dataclass
-class Model:
-    """What must be true: rows by id in the order they came, events by user, and what each did."""
-
-    items: dict[str, dict[str, Any]] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
-    events: dict[str, list[Event]] = field(default_factory=dict)
-    event_ids: set[str] = field(default_factory=set)
-    change: int = 0
-    changed_items: dict[str, int] = field(default_factory=dict)
-    changed_users: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def there(self) -> list[str]:
-        return [id for id in self.items if id not in self.removed]
-
-    def history(self, user: str) -> list[tuple[str, float]]:
-        return [(i, t) for i, t, _ in self.events.get(user, ()) if i not in self.removed]
-
-    def takers(self) -> Counter[str]:
-        return Counter(item for user in self.events for item in {i for i, _ in self.history(user)})
 
 
 class Life:
@@ -67,37 +50,44 @@ class Life:
         self.index, self.rng, self.model = index, rng, Model()
         build(_shop.items(N_ITEMS), _shop.events(N_USERS), index, recipe=RECIPE)
         self.ledger, self.rec = self._open(), Recommender.open(index)
+        self.rehearsed: dict[str, Files] = {}
+        self.made: dict[str, Made] = {}
+        model = self.model
         for item in self.ledger.items().to_pylist():
-            self.model.items[item["item_id"]] = item
-        for event in self.ledger.events().to_pylist():
-            row = (event["item_id"], event["timestamp"], "")
-            self.model.events.setdefault(event["user_id"], []).append(row)
+            model.items[item["item_id"]] = model.filed[item["item_id"]] = item
+        for row in self.ledger.events().to_pylist():
+            event = Event(row["item_id"], row["timestamp"])
+            model.events.setdefault(row["user_id"], []).append(event)
+            model.told.add((row["user_id"], *event[:2]))
+        model.last, model.people = frozenset(model.told), set(model.events)
+        self.made[self._live] = model.made()
 
     def _open(self) -> Ledger:
         with Index.open(self.index) as index:
             path = index.ledger.path
         return Ledger.open(path, write=True)
 
+    @property
+    def _live(self) -> str:
+        """The name of the generation that answers."""
+        (name,) = (one.name for one in generations(self.index) if one.state == "live")
+        return name
+
     # -- live changes
 
     def append(self) -> None:
         rng, model = self.rng, self.model
-        rows = []
-        for _ in range(rng.choice((1, 1, 1, 5))):
-            id = f"e{rng.randrange(10**6)}" if rng.random() < 0.5 else ""
-            if rng.random() < 0.2 and model.event_ids:
-                id = rng.choice(sorted(model.event_ids)[:50])
-            user, item = f"u{rng.randrange(N_USERS + 20)}", f"i{rng.randrange(N_ITEMS + 10)}"
-            rows.append((user, item, 1.6e9 + rng.randrange(2_000), id))
+        drawn = [self._event() for _ in range(rng.choice((1, 1, 1, 5)))]
         table = pa.Table.from_pylist(
             [
                 {"user_id": u, "item_id": i, "timestamp": t, "event": "", "value": None}
-                for u, i, t, _ in rows
+                for u, i, t, _ in drawn
             ],
             schema=EVENTS_SCHEMA,
         )
-        ids = [id or None for *_, id in rows]
-        if any(i not in self.model.items or i in self.model.removed for _, i, _, _ in rows):
+        ids = [id or None for *_, id in drawn]
+        rows = [row for row in drawn if row[0] not in model.erased]
+        if any(i not in model.items or i in model.removed for _, i, _, _ in rows):
             try:
                 self.ledger.append(table, ids)
             except DataError:
@@ -106,28 +96,41 @@ class Life:
         added = 0
         for user, item, moment, id in rows:
             mine = model.events.get(user, [])
-            if id in model.event_ids if id else any((i, t) == (item, moment) for i, t, _ in mine):
+            there = id in model.event_ids if id else (item, moment) in {e[:2] for e in mine}
+            if there:
                 continue
-            model.events.setdefault(user, []).append((item, moment, id))
-            model.event_ids |= {id} - {""}
+            model.events.setdefault(user, []).append(Event(item, moment, model.change + 1))
+            model.people.add(user)
+            if id:
+                model.event_ids[id] = user, item
             model.changed_users[user] = model.change + 1
             added += 1
         model.change += bool(added)
         done = self.ledger.append(table, ids)
-        assert (done.added, done.repeated) == (added, len(rows) - added), (done, added)
+        found = (done.added, done.repeated, done.erased)
+        assert found == (added, len(rows) - added, len(drawn) - len(rows)), (done, added)
+
+    def _event(self) -> tuple[str, str, float, str]:
+        """User, item, time and id ("" = none); never what files say too, which has no id there."""
+        rng, model = self.rng, self.model
+        id = f"e{rng.randrange(10**6)}" if rng.random() < 0.5 else ""
+        if rng.random() < 0.2 and model.event_ids:
+            id = rng.choice(sorted(model.event_ids)[:50])
+        id = "" if id in model.spent else id
+        user, item = f"u{rng.randrange(N_USERS + 20)}", f"i{rng.randrange(N_ITEMS + 10)}"
+        if user in model.erased:
+            item = rng.choice(model.there)
+        moment = 1.6e9 + rng.randrange(2_000)
+        while (user, item, moment) in model.told:
+            moment += 0.25
+        return user, item, moment, id
 
     def put(self) -> None:
         rng, model = self.rng, self.model
         item_id = f"i{rng.randrange(N_ITEMS + 10)}"
-        words = rng.sample("tea cup lamp shoe book seed rope tent bowl drum".split(), 3)
-        row = {
-            **_ITEM,
-            "item_id": item_id,
-            "title": " ".join(words),
-            "category": [rng.choice("ABC")],
-            "price": float(rng.randrange(9)),
-            "available": True,
-        }
+        while item_id in model.gone:
+            item_id = f"i{rng.randrange(N_ITEMS + 10 + len(model.gone))}"
+        row = made_up(item_id, rng)
         if rng.random() < 0.3 and item_id in model.items:
             row = model.items[item_id]
         old, gone = model.items.get(item_id), item_id in model.removed
@@ -154,17 +157,20 @@ class Life:
     def read(self) -> None:
         model, rng = self.model, self.rng
         user, item = f"u{rng.randrange(N_USERS + 20)}", f"i{rng.randrange(N_ITEMS + 10)}"
-        assert self.ledger.has_user(user) == (user in model.events)
-        if user in model.events:
-            found = self.ledger.events_of(user).to_pylist()
-            assert [(e["item_id"], e["timestamp"]) for e in found] == model.history(user)
+        if model.events.get(user) or user not in model.people or user in model.erased:
+            assert self.ledger.has_user(user) == bool(model.events.get(user))
+        if model.events.get(user):
+            rows = self.ledger.events_of(user).to_pylist()
+            found, wanted = [(e["item_id"], e["timestamp"]) for e in rows], model.history(user)
+            assert [time for _, time in found] == [time for _, time in wanted]
+            assert sorted(found) == sorted(wanted)
         takers = {u for u in model.events if any(i == item for i, _ in model.history(u))}
         assert set(self.ledger.users_of(item)) == takers
         assert self.ledger.change == model.change
 
     def read_all(self) -> None:
-        model, since = self.model, self.rng.randint(0, self.model.change)
-        assert self.ledger.items().to_pylist() == [model.items[id] for id in model.there]
+        model, since = self.model, self.rng.randint(self.model.settled, self.model.change)
+        assert same_rows(self.ledger.items().to_pylist(), map(model.items.get, model.there))
         assert len(self.ledger.events()) == sum(len(model.history(user)) for user in model.events)
         live = self.ledger.items_since(since)
         later = {id for id, change in model.changed_items.items() if change > since}
@@ -176,14 +182,77 @@ class Life:
     # -- generations
 
     def build(self) -> None:
-        assert build(index=self.index, recipe=RECIPE).items == len(self.model.there)
+        done = build(index=self.index, recipe=RECIPE)
+        assert done.items == len(self.model.there)
+        if not done.unchanged:
+            self.made[done.generation] = self.model.made()
+
+    def build_from_files(self) -> None:
+        files = self.model.files(self.rng)
+        done = build(*files.tables, self.index, recipe=RECIPE)
+        self.model.merge(files)
+        assert done.items == len(self.model.there)
+        self.made[done.generation] = self.model.made()
+        self._check()
+
+    def rehearse(self) -> None:
+        """Of files, or of the records."""
+        files = self.model.files(self.rng) if self.rng.random() < 0.7 else None
+        items, interactions = files.tables if files else (None, None)
+        made = rehearse(self.index, RECIPE, items=items, interactions=interactions, users=3)
+        if files:
+            self.rehearsed[made.generation] = files
+        self.made[made.generation] = self.model.rehearsed(files) if files else self.model.made()
+        self._check()
+
+    def publish(self) -> None:
+        """What was rehearsed with files goes live with them, unless others became the truth."""
+        waiting = [one.name for one in generations(self.index) if one.state == "waiting"]
+        if not waiting:
+            return
+        name = self.rng.choice(waiting)
+        files = self.rehearsed.get(name)
+        if files and files.base != self.model.base:
+            try:
+                publish(self.index, name)
+            except CrossrecError:
+                return self._check()
+            raise AssertionError("files older than those of the truth became the truth")
+        publish(self.index, name)
+        if files:
+            self.model.merge(files)
+            del self.rehearsed[name]
+        self._check()
 
     def roll_back(self) -> None:
-        if len(generations(self.index)) > 1:
+        if any(one.state == "before" for one in generations(self.index)):
             rollback(self.index)
+            self._check()
 
     def clear_away(self) -> None:
         gc(self.index, keep=self.rng.choice((1, 2)))
+
+    def forget(self) -> None:
+        user = self.rng.choice([user for user, mine in self.model.events.items() if mine])
+        made = self.made[self._live]
+        forget_user(self.index, user, refill=self.rng.random() < 0.5)
+        self.model.forget(user)
+        self.made[self._live] = made
+        self._check()
+
+    def erase(self) -> None:
+        item = self.rng.choice(list(self.model.items))
+        made = self.made[self._live].without(item)
+        erase_items(self.index, item, refill=self.rng.random() < 0.5)
+        self.model.erase(item)
+        self.made[self._live] = made
+        self._check()
+
+    def _check(self) -> None:
+        """After what takes generations and files in hand: all that is held, and an answer."""
+        self.model.settle(self.ledger.change)
+        self.read_all()
+        self.ask()
 
     def restart(self) -> None:
         self.ledger.close()
@@ -193,15 +262,20 @@ class Life:
     def ask(self) -> None:
         """The open reader answers as of now, whichever generation is below."""
         there, takers = self.model.there, self.model.takers()
-        words = self.rng.sample("tea cup lamp shoe book seed rope tent bowl drum".split(), 2)
-        user = self.rng.choice(sorted(self.model.events))
+        words = self.rng.sample(WORDS, 2)
+        user = self.rng.choice(sorted(user for user, mine in self.model.events.items() if mine))
         near = [r.item.item_id for r in self.rec.like(" ".join(words), k=10)]
         answer = self.rec.for_user(user, k=8)
         seen = {item for item, _ in self.model.history(user)}
         found = [r.item.item_id for r in answer]
-        assert set(found) <= set(there) - seen
+        made = self.made[answer.receipt.generation]
+        shown = self.model.shown(made)
+        assert {*found} <= shown.keys() - seen
+        assert {*near} <= shown.keys()
+        assert all(r.item.title in [o["title"] for o in shown[r.item.item_id]] for r in answer)
+        if made.base != self.model.base:
+            return  # went back over a build from files: what these said is not in it
         assert len(found) == min(8, len(there) - len(seen))
-        assert all(r.item.title == self.model.items[r.item.item_id]["title"] for r in answer)
         assert all(r.cold == (not takers[r.item.item_id]) for r in answer)
         cosines = {id: self._text_vector(id) @ _shop.vector_of(" ".join(words)) for id in there}
         best = sorted(cosines.values(), reverse=True)[:10]
@@ -241,8 +315,13 @@ def _live(index: Path, n: int, seed: int, say: Say) -> None:
         life.restart: RESTART,
         life.ask: 0.002,
         life.build: 0.0004,
-        life.roll_back: 0.0003,
+        life.build_from_files: 0.0004,
+        life.rehearse: 0.0004,
+        life.publish: 0.0004,
+        life.roll_back: 0.0004,
         life.clear_away: 0.0002,
+        life.forget: 0.0001,
+        life.erase: 0.0001,
     }
     chosen = rng.choices(list(operations), list(operations.values()), k=n)
     counts: Counter[str] = Counter()
