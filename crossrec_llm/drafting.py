@@ -30,6 +30,7 @@ from crossrec_llm.store import (
     StoredGeneration,
     reachability,
 )
+from crossrec_llm.store.files import disk_errors
 from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.training import fit_blend
 
@@ -210,10 +211,11 @@ def copy_draft(
         canaries.save(draft.folder)
     if not recipe.store.url:
         if (old.folder / "chroma").exists():  # an erasure may have left it to be filled again
-            shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
+            with disk_errors(draft.folder):
+                shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
         return draft
     with chroma_of(writer, recipe, draft) as chroma:
-        fill(chroma, changed, writer.ledger.events(), templates)
+        fill(chroma, changed, writer.ledger.events(upto=old.change), templates)
         require_reachable(chroma, changed)
     return draft
 

@@ -42,6 +42,7 @@ from crossrec_llm.store import (
     next_number,
     read_receipt,
 )
+from crossrec_llm.store.files import disk_errors
 from crossrec_llm.store.index import SEAL
 from crossrec_llm.tables import near_matches
 
@@ -157,7 +158,7 @@ def _erase_one(
         this = Unfinished(moment=moment, number=next_number(path), generations=kept)
         this = erasures.erase(kind, ids, this)
         cleared = remove_leftovers(path)
-        events = erasures.events(writer.active.change)
+        events = writer.ledger.events(upto=writer.active.change)
         new = scrub(old, set(erasures.ids("item")), events, lost, progress=progress)
         counts = _counts(this.removed, old, new)
         with clearing(writer) as servers:
@@ -271,7 +272,7 @@ def _refill(writer: IndexWriter, scrubbed: StoredGeneration, progress: Progress 
     """
     generation = Generation.load(scrubbed)
     only = [name for name in COLLECTIONS if name in generation.scanned]
-    events = writer.ledger.erasures.events(scrubbed.change)
+    events = writer.ledger.events(upto=scrubbed.change)
     draft = writer.begin(marked(scrubbed.parts, SCANNED, ()))
     _link(scrubbed.folder, draft.folder)
     try:
@@ -321,7 +322,8 @@ def _link(source: Path, target: Path) -> None:
             shutil.copyfile(one, other)
 
     skip = shutil.ignore_patterns(SEAL)
-    shutil.copytree(source, target, copy_function=link, ignore=skip, dirs_exist_ok=True)
+    with disk_errors(target):
+        shutil.copytree(source, target, copy_function=link, ignore=skip, dirs_exist_ok=True)
 
 
 def _counts(removed: Removed, old: Generation, new: Scrubbed) -> dict[str, int]:

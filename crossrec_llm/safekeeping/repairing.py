@@ -47,6 +47,7 @@ from crossrec_llm.store import (
     marked,
     named,
 )
+from crossrec_llm.store.files import disk_errors
 from crossrec_llm.store.index import GENERATIONS, LEDGER, MANIFEST, SEAL, prefix_of
 from crossrec_llm.store.lock import locked
 from crossrec_llm.store.manifest import number_of
@@ -232,11 +233,11 @@ def _refilled(
     generation = Generation.load(old)
     means = Means.kept(old)
     draft = writer.begin(marked(old.parts, SCANNED, ()))
-    shutil.copytree(
-        old.folder, draft.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("chroma", SEAL)
-    )
+    skip = shutil.ignore_patterns("chroma", SEAL)
+    with disk_errors(draft.folder):
+        shutil.copytree(old.folder, draft.folder, dirs_exist_ok=True, ignore=skip)
     with chroma_of(writer, means.recipe, draft) as chroma:
-        events = writer.ledger.erasures.events(old.change)
+        events = writer.ledger.events(upto=old.change)
         fill(chroma, generation, events, means.templates, progress)
         require_reachable(chroma, generation)
     with clearing(writer):

@@ -7,6 +7,7 @@ import struct
 from contextlib import closing
 from pathlib import Path
 
+from crossrec_llm.errors import StoreUnavailable
 from crossrec_llm.store.files import disk_errors
 
 DATABASE = "chroma.sqlite3"
@@ -18,14 +19,23 @@ def seal(folder: Path) -> None:
 
     It notes each opening as a row of a table, which is why no checksum of its database would hold.
     A trigger of SQLite leaves that row out; everything else goes on as before, writing too.
+
+    Raises
+    ------
+    StoreUnavailable : the disk is full or fails.
     """
     _blank_spare_room(folder)
-    with disk_errors(folder), closing(sqlite3.connect(folder / DATABASE)) as database:
-        database.execute(
-            "CREATE TRIGGER IF NOT EXISTS crossrec_sealed BEFORE INSERT ON acquire_write "
-            "BEGIN SELECT RAISE(IGNORE); END"
-        )
-        database.commit()
+    try:
+        with disk_errors(folder), closing(sqlite3.connect(folder / DATABASE)) as database:
+            database.execute(
+                "CREATE TRIGGER IF NOT EXISTS crossrec_sealed BEFORE INSERT ON acquire_write "
+                "BEGIN SELECT RAISE(IGNORE); END"
+            )
+            database.commit()
+    except sqlite3.Error as error:
+        raise StoreUnavailable(
+            f"{folder}: cannot be written ({error}); check the disk and its free space"
+        ) from error
 
 
 def _blank_spare_room(folder: Path) -> None:

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 from crossrec_llm.errors import IndexLocked
 from crossrec_llm.store.database import Database, Execute
-from crossrec_llm.store.rows import events_table
 
 Kind = Literal["user", "item"]
 
@@ -254,17 +253,6 @@ class Erasures:
                     _keep(execute, kind, replace(before, returned=tuple(returned)))
                 count += len(returned)
         return count
-
-    def events(self, upto: int) -> pa.Table:
-        """What came up to a change (EVENTS_SCHEMA), as `Ledger.events`."""
-        return events_table(
-            self._database.all(
-                "SELECT users.user_id, items.item_id, timestamp, event, value FROM events "
-                "JOIN users ON users.key = user JOIN items ON items.key = item "
-                "WHERE NOT items.removed AND events.change <= ? ORDER BY user, seq",
-                upto,
-            )
-        )
 
     def scour(self) -> None:
         """Write the file anew and empty its log, so that no page holds what was deleted.

@@ -183,10 +183,18 @@ class Ledger:
         statement = f"SELECT {ITEM_COLUMNS} FROM items WHERE {self._there} ORDER BY key"
         return items_table(self._database.all(statement))
 
-    def events(self) -> pa.Table:
-        """All events (EVENTS_SCHEMA), user by user, each in the order they came in."""
-        statement = f"{_EVENTS.format(more='')} WHERE {self._there} ORDER BY user, seq"
-        return events_table(self._database.all(statement))
+    def events(self, *, upto: int | None = None) -> pa.Table:
+        """All events (EVENTS_SCHEMA), user by user, each in the order they came in.
+
+        Parameters
+        ----------
+        upto : only what came up to this change; None = everything.
+        """
+        came = f"{_EVENTS.format(more='')} WHERE {self._there}"
+        if upto is None or self._database.layout < 3:
+            return events_table(self._database.all(f"{came} ORDER BY user, seq"))
+        statement = f"{came} AND events.change <= ? ORDER BY user, seq"
+        return events_table(self._database.all(statement, upto))
 
     def events_of(self, user_id: str) -> pa.Table:
         """One user's events (EVENTS_SCHEMA) in the order they came in.
