@@ -325,6 +325,4 @@ def _event_notes(
             f" {found.unknown_example[:60]!r} in the log, {example[:60]!r} in the"
             f" catalogue; {advice}"
         )
-    elif rows and len(found.table) == 0:
-        notes.append("no event is usable; see above why they were rejected")
     return tuple(notes)
