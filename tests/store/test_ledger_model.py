@@ -77,6 +77,13 @@ class LedgerModel(RuleBasedStateMachine):
     def there(self, item_id: str) -> bool:
         return item_id in self.items and not self.items[item_id].removed
 
+    def told(self, row: Event) -> bool:
+        """Whether an event without an id is there; of equal ones files give the sum."""
+        return any(
+            row == one or (not live and row[2] is not None and key(row) == key(one))
+            for one, live in self.events
+        )
+
     @rule(item_id=ids, title=titles)
     def put(self, item_id: str, title: str) -> None:
         done = self.ledger.put_items(items_table({item_id: title}))
@@ -104,7 +111,7 @@ class LedgerModel(RuleBasedStateMachine):
         done = self.ledger.append(events_table(rows), names)
         added = 0
         for row, name in zip(rows, names, strict=True):
-            if name in self.event_ids or (not name and row in [one for one, _ in self.events]):
+            if name in self.event_ids or (not name and self.told(row)):
                 continue
             self.event_ids |= {name} if name else set()
             self.events.append((row, True))
