@@ -156,7 +156,9 @@ def test_files_built_by_the_default_recipe_in_place_of_another(
     index, recipe = tiny
     build_tiny(index, other(recipe))
     files = shop.items(), shop.interactions()
-    monkeypatch.setattr(crossrec_llm.origins, "as_recipe", lambda _: recipe)  # as the default one
+    monkeypatch.setattr(
+        crossrec_llm.origins, "as_recipe", lambda one: recipe if one == "default" else one
+    )
     (note,) = [one for one in build(*files, index).notes if "another one" in one]
     assert note.startswith("built by the default recipe; generation 0002-")
     assert not any("another one" in one for one in build(*files, index).notes)

@@ -90,7 +90,7 @@ class RawTable:
 
 
 class EmptySource(DataError):
-    """A source without anything in it, not even names of columns."""
+    """A source without a single row."""
 
 
 def too_large(label: str, options: FormatOptions) -> DataError:

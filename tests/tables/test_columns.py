@@ -129,5 +129,5 @@ def test_live_columns_may_have_our_names_or_be_missing() -> None:
     with pytest.raises(DataError, match="no column 'Menge', which the recipe maps to value"):
         map_columns(["Kunde", "Artikel", "Aktion"], wanted, "f")
     parts = ItemColumns(item_id="nr", category=("Sparte", "Gruppe"))
-    with pytest.raises(DataError, match="no column 'Sparte'.*; call it category, or what"):
+    with pytest.raises(DataError, match=r"no column 'Sparte'.*; call it category, or what"):
         map_columns(["nr", "title", "Gruppe"], parts, "f", live=True)
