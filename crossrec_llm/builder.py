@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from crossrec_llm import __version__
 from crossrec_llm.answering import Policy, Standing, TunedBlend
 from crossrec_llm.drafting import Clock, Means, clearing, copy_draft, make_draft
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.generation import Generation
-from crossrec_llm.kept import open_chroma
+from crossrec_llm.kept import open_chroma, recipe_of
 from crossrec_llm.meaning import Canaries, environment
 from crossrec_llm.origins import source_of
 from crossrec_llm.recipe import Recipe
@@ -35,7 +36,7 @@ from crossrec_llm.tables import (
     Inputs,
     Report,
 )
-from crossrec_llm.training import THOROUGH, TuneOptions, fit_blend, taken_over
+from crossrec_llm.training import THOROUGH, TuneOptions, asked_enough, fit_blend, taken_over
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class BuildReport:
     was done. `seconds` holds the steps in order; `report` is None when nothing was read, because
     nothing changed or only settings that need no fit. `blend` says what was fitted about blends,
     `left_out` why some signals could not be, `notes` which walls, entries of the policy and
-    standing rules the catalogue has nothing for, and what is to be erased yet, `change` up to which
-    change of the records everything is in it, `refitted` whether more than settings is new,
-    `dropped` how many items and events that came live are no more, as the files were to replace
-    them.
+    standing rules the catalogue has nothing for, what is to be erased yet, and whether the default
+    recipe took the place of another one, `change` up to which change of the records everything is
+    in it, `refitted` whether more than settings is new, `dropped` how many items and events that
+    came live are no more, as the files were to replace them.
     """
 
     index: str
@@ -122,6 +123,8 @@ def build(
         active = writer.active
         known = active.parts.get("inputs", "") if active is not None else ""
         parts = {"inputs": inputs or known, **means.parts}
+        defaults = items is not None and recipe is None
+        notes = _other_recipe(active, means.recipe) if active and defaults else ()
         if (
             active is not None
             and not (replace and writer.ledger.unfiled())
@@ -134,7 +137,8 @@ def build(
             if changed is not None:
                 clock.step("publish")
                 published = _republish(writer, active, changed, parts)
-                return _done_already(writer, published, clock, unchanged=False)
+                again = _done_already(writer, published, clock, unchanged=False)
+                return dataclasses.replace(again, notes=(*notes, *again.notes))
         clock.step("read")
         made = source.read(writer, means.recipe, index, progress)
         catalogue, events = made.catalogue, made.events
@@ -160,7 +164,7 @@ def build(
         report=made.report,
         blend=generation.tuned,
         left_out=dict(generation.signals.left_out),
-        notes=(*made.notes, *_passed_over(generation), *unfinished),
+        notes=(*notes, *made.notes, *_passed_over(generation), *unfinished),
         change=made.change,
         refitted=True,
         dropped=made.dropped,
@@ -176,7 +180,7 @@ def tune(
     """Fit the blend anew with more people than a build takes, and publish it.
 
     Everything else of the generation stays as it is. Nothing is published where the new blend is
-    the one that answers already.
+    the one that answers already, or too few people could be asked (`asked_enough`).
 
     Raises
     ------
@@ -193,7 +197,7 @@ def tune(
         recipe = dataclasses.replace(built.recipe, blend=blend)
         raw = np.asarray(built.raw)
         tuned = fit_blend(recipe, built.catalogue, raw, events, options=options, progress=progress)
-        if tuned != built.tuned:
+        if tuned != built.tuned and asked_enough(tuned, built.tuned):
             waiting = set(named(active.parts, ERASED)) - {"blend", "bridges"}
             parts = marked(active.parts, ERASED, sorted(waiting))
             parts["recipe"] = recipe.fingerprint
@@ -231,6 +235,24 @@ def _is_made_of(writer: IndexWriter, active: StoredGeneration, parts: dict[str, 
     """Whether the active generation has these parts, nothing came live since, and it is whole."""
     same = active.parts == {**parts, "records": writer.ledger.content}
     return same and active.change == writer.ledger.change and not damage(active)
+
+
+def _other_recipe(active: StoredGeneration, recipe: Recipe) -> tuple[str, ...]:
+    """A note where files are built by the default recipe, and the index had settings of its own.
+
+    Defaults of another version may be others, which no file of the index tells; and whether a
+    blend is fitted, a build or `tune` may have been asked beside the recipe.
+    """
+    if active.parts.get("version") != __version__:
+        return ()
+    had = recipe_of(active)
+    tune = dataclasses.replace(had.blend, tune=recipe.blend.tune)
+    if dataclasses.replace(had, blend=tune) == recipe:
+        return ()
+    return (
+        f"built by the default recipe; generation {active.name} has another one: with --recipe "
+        "FILE the files are built by yours",
+    )
 
 
 def _drifted(active: StoredGeneration, means: Means) -> bool:

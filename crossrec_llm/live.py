@@ -57,9 +57,15 @@ class LiveReport:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """On the input, and on what was left out of it."""
+        """On the input, and on what was left out of it or not understood."""
         found = self.report.notes if self.report else ()
-        return (*found, *Barred(user_rows=self.erased).notes)
+        sources = self.report.sources if self.report else ()
+        lost = (
+            f"{source.source}: not understood {line}"
+            for source in sources
+            for line in source.not_understood
+        )
+        return (*found, *lost, *Barred(user_rows=self.erased).notes)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -82,7 +88,8 @@ def add_events(
     ----------
     index : folder of the index; by default $CROSSREC_INDEX, else index/store/default.
     interactions : as for `build`, "-" is standard input. Columns are found as the recipe of the
-        index says; ids are the ones that the index has, with their prefix if it gives them one.
+        index says, or by our own names; one that is not needed may be missing. Ids are the ones
+        that the index has, with their prefix if it gives them one.
     rejects : CSV file for the rows that are not used.
     progress : called as progress(step, done, total).
 
@@ -210,14 +217,9 @@ def _sources(inputs: Inputs) -> Inputs:
 
 def _require_some(report: TableReport) -> None:
     if report.rows_read and report.rejected == report.rows_read:
-        reasons: dict[str, int] = {}
-        for source in report.sources:
-            for reason, n in source.rejects.items():
-                reasons[reason] = reasons.get(reason, 0) + n
-        why = ", ".join(f"{n:,} {reason}" for reason, n in reasons.items())
         raise DataError(
-            f"none of the {report.rows_read:,} rows is usable ({why}), so nothing was added; "
-            f"{' '.join(report.notes)}",
+            f"none of the {report.rows_read:,} rows is usable, so nothing was added: "
+            f"{'; '.join((report.reasons, *report.notes))}",
             source=", ".join(source.source for source in report.sources),
         )
 

@@ -137,8 +137,7 @@ def _require_events(tables: Tables) -> None:
     """Refuse a log of which nothing is usable: it would replace an index that works."""
     log = tables.report.interactions
     if log is not None and log.rows_read and not len(tables.events):
-        notes = " ".join(log.notes)
         raise DataError(
             f"none of the {log.rows_read:,} rows of the interactions is usable, so nothing was "
-            f"built; {notes or '`crossrec check` says why'}"
+            f"built: {'; '.join((log.reasons, *log.notes))}"
         )

@@ -46,14 +46,19 @@ class KeptGeneration:
 
 @dataclass(frozen=True)
 class Cleared:
-    """removed : names of generations, oldest first; freed : bytes; kept : the names of the rest."""
+    """What `gc` did.
+
+    removed : names of generations, oldest first; freed : bytes; kept : the names of the rest;
+    waiting : those of them that wait to be published.
+    """
 
     removed: tuple[str, ...]
     freed: int
     kept: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"removed": list(self.removed), "freed": self.freed, "kept": list(self.kept)}
+        return asdict(self)
 
 
 def generations(index: str | Path | None = None) -> tuple[KeptGeneration, ...]:
@@ -117,14 +122,15 @@ def rollback(index: str | Path | None = None) -> KeptGeneration:
         return _activate(writer, manifest.previous)
 
 
-def gc(index: str | Path | None = None, keep: int = 2) -> Cleared:
-    """Remove all generations but the active one and those that were live right before it.
+def gc(index: str | Path | None = None, keep: int = 2, *, waiting: bool = False) -> Cleared:
+    """Remove all generations that were live but the active one and those right before it.
 
-    Those that wait go too, and what is left of killed builds.
+    What is left of killed builds goes too.
 
     Parameters
     ----------
     keep : how many stay, the active one included; 1 or more.
+    waiting : whether those that wait to be published go too; they are the way forward.
 
     Raises
     ------
@@ -136,9 +142,14 @@ def gc(index: str | Path | None = None, keep: int = 2) -> Cleared:
     with _writer(index) as writer:
         size = _size(writer.path)
         with clearing(writer):
-            removed = writer.collect(keep)
-        kept = sorted(_manifest(writer).generations, key=number_of)
-        return Cleared(tuple(removed), max(0, size - _size(writer.path)), tuple(kept))
+            removed = writer.collect(keep, keep_waiting=not waiting)
+        left = _manifest(writer)
+        return Cleared(
+            removed=tuple(removed),
+            freed=max(0, size - _size(writer.path)),
+            kept=tuple(sorted(left.generations, key=number_of)),
+            waiting=tuple(left.waiting),
+        )
 
 
 def due(index: str | Path | None = None) -> Due:

@@ -72,7 +72,9 @@ def test_rejects_have_file_line_and_reason(index: Path, tmp_path: Path) -> None:
 
 
 def test_where_nothing_is_usable_nothing_is_added(index: Path) -> None:
-    with pytest.raises(DataError, match=r"none of the 1 rows .*1 unknown item.* 'nothing'"):
+    with pytest.raises(
+        DataError, match=r"none of the 1 rows .*: 1 unknown item \(row 1\); .*'nothing'"
+    ):
         add_events(index, {**BOUGHT, "item_id": "nothing"})
     with pytest.raises(DataError, match="a list of dicts"):
         add_events(index, [[1, 2]])
@@ -80,6 +82,22 @@ def test_where_nothing_is_usable_nothing_is_added(index: Path) -> None:
         add_events(index, [BOUGHT, {**BOUGHT, "user_id": 7}])
     with records(index) as ledger:
         assert ledger.change == 0
+
+
+def test_nothing_at_all_adds_nothing(index: Path, tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("empty.csv", "empty.json", "header.csv")}
+    files["empty.csv"].write_text("")
+    files["empty.json"].write_text("[]")
+    files["header.csv"].write_text("user_id,item_id,title\n")
+    for nothing in ([], pa.table({}), *files.values()):
+        for add in (add_events, add_items):
+            done = add(index, nothing)
+            assert (done.added, done.rejected, done.change) == (0, 0, 0)
+            assert json.dumps(done.to_dict())
+    assert add_events(index, files["empty.csv"]).notes == (f"{files['empty.csv']} is empty",)
+    assert remove_items(index, []).removed == 0
+    with pytest.raises(DataError, match="holds no usable item"):
+        add_items(index, {"item_id": "x", "title": ""})
 
 
 def test_standard_input_is_read_to_its_end(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,8 +215,10 @@ def test_the_recipe_of_the_index_maps_columns(shop_files: Path, tmp_path: Path) 
     build(shop_files / "items.csv", log, index, recipe=recipe)
     done = add_events(index, {"who": "zoe", "item_id": f"s:{CHESS}", "timestamp": 9})
     assert done.added == 1
-    with pytest.raises(DataError, match="'who'"):
-        add_events(index, BOUGHT)
+    ours = {"user_id": "zoe", "item_id": f"s:{CHESS}", "timestamp": 10}
+    assert add_events(index, ours).added == 1
+    with pytest.raises(DataError, match=r"like who, user_id.*; call it user_id, or what the recip"):
+        add_events(index, {"someone": "zoe", "item_id": f"s:{CHESS}"})
 
 
 def test_a_build_folds_in_and_keeps_what_came_live(index: Path, shop_files: Path) -> None:
@@ -227,7 +247,7 @@ def test_on_the_command_line(crossrec, index: Path, tmp_path: Path) -> None:
     log.write_text("".join(json.dumps({**BOUGHT, "item_id": id}) + "\n" for id in (CHESS, "none")))
     at = ("--index", index)
     code, said, noted = crossrec("add-events", log, *at)
-    assert (code, said) == (0, f"{index}: events: 1 added\n")
+    assert (code, said) == (0, f"{index}: events: 1 added, 1 rejected\n")
     assert f"rejected: {log}:2: unknown item" in noted
     assert "note: 1 change since generation 0001" in noted
     code, said, noted = crossrec("add-events", log, *at, "--json")
@@ -235,13 +255,15 @@ def test_on_the_command_line(crossrec, index: Path, tmp_path: Path) -> None:
     items = tmp_path / "items.csv"
     items.write_text(f"id,title\ng-spade,A spade\n{CHESS},Chess\n")
     assert crossrec("add-items", items, *at)[1] == f"{index}: items: 1 added, 1 changed\n"
-    assert crossrec("remove-items", "g-spade", *at, "--quiet") == (0, "", "")
+    quiet = crossrec("remove-items", "g-spade", *at, "--quiet")
+    assert quiet == (0, f"{index}: items: 1 removed\n", "")
     assert crossrec("remove-items", "g-spade", *at)[1] == f"{index}: items: 1 unchanged\n"
     code, _, said = crossrec("remove-items", "g-spode", *at)
     assert code == 2
     assert "did you mean 'g-spade'" not in said, "a removed item is not offered"
-    log.write_text("")
-    assert crossrec("add-events", log, *at)[0] == 2
+    log.write_text(json.dumps({**BOUGHT, "timestamp": "32.1.2024"}))
+    noted = crossrec("add-events", log, *at)[2]
+    assert f"note: {log}: not understood 1: timestamp (line 1 '32.1.2024')" in noted
 
 
 def test_an_older_index_takes_live_changes(index: Path, tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def test_gc_keeps_what_answers_and_what_can_be_gone_back_to(tiny: Tiny) -> None:
     names = [build_tiny(index, other(recipe, d)).generation for d in (0.6, 0.7)]
     (index / "generations" / "0009-x.partial").mkdir()
     publishing.rollback(index)
-    cleared = publishing.gc(index, keep=1)
+    kept = publishing.gc(index, keep=1)
+    assert (kept.removed, kept.waiting) == ((), (names[1],))
+    cleared = publishing.gc(index, keep=1, waiting=True)
     assert cleared.removed == (names[1],)
     assert cleared.kept == (names[0],)
     assert cleared.freed > 100_000
@@ -154,6 +156,26 @@ def test_another_recipe_alone_and_settings_that_make_no_sense(tiny: Tiny) -> Non
             build(index=index, **given)
     with pytest.raises(IndexMissing):
         build(index=index.with_name("nothing"))
+
+
+def test_files_built_by_the_default_recipe_in_place_of_another(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, recipe = tiny
+    build_tiny(index, other(recipe))
+    files = shop.items(), shop.interactions()
+    monkeypatch.setattr(
+        crossrec_llm.origins, "as_recipe", lambda one: recipe if one == "default" else one
+    )
+    (note,) = [one for one in build(*files, index).notes if "another one" in one]
+    assert note.startswith("built by the default recipe; generation 0002-")
+    assert not any("another one" in one for one in build(*files, index).notes)
+    build_tiny(index, other(recipe))
+    (note, *_) = build(files[0].slice(1), files[1], index).notes
+    assert note.startswith("built by the default recipe; generation 0004-")
+    build_tiny(index, other(recipe))
+    monkeypatch.setattr(crossrec_llm.builder, "__version__", "99")
+    assert not any("another one" in one for one in build(*files, index).notes)
 
 
 def test_what_comes_while_a_build_runs_stays_live(

@@ -129,7 +129,9 @@ def test_a_truth_that_was_set_aside_goes_with_its_generation(tiny: Tiny) -> None
     aside = index / "rehearsed" / found.generation
     assert aside.exists()
     assert found.overlap is None, "nobody has a profile without interactions"
-    publishing.gc(index)
+    assert publishing.gc(index).waiting == (found.generation,)
+    assert aside.exists()
+    assert publishing.gc(index, waiting=True).removed == (found.generation,)
     assert not aside.exists()
 
 

@@ -77,22 +77,23 @@ def build(
         )
     if output.json:
         return show.print_json(done.to_dict())
-    if output.quiet:
-        return
     if done.unchanged:
         show.notes(done.notes, output.quiet)
         show.say(f"{done.index}: nothing changed, generation {done.generation} stays active")
         return
     if not done.refitted:
         show.say(f"{done.index}: generation {done.generation} has the same parts, new settings")
+        show.notes(done.notes, output.quiet)
         return
-    for line in done.report.lines() if done.report else ():
+    for line in done.report.lines() if done.report and not output.quiet else ():
         show.say(line)
     show.say(
         f"{done.index}: generation {done.generation} with {done.items:,} items, {done.users:,} "
         f"users and {done.events:,} events; {done.encoded:,} texts encoded, "
         f"{done.from_cache:,} from the cache"
     )
+    if output.quiet:
+        return
     for line in [*show.blend(done.blend), *show.left_out(done.left_out), *done.notes]:
         show.say(line)
     if done.dropped:

@@ -61,12 +61,17 @@ def gc(
     keep: Annotated[
         int, typer.Option(help="Generations that stay, the one that answers included.")
     ] = 2,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Those that wait to be published go too.")
+    ] = False,
 ) -> None:
     """Remove generations that are no longer needed, and what killed builds left."""
     from crossrec_llm import publishing
 
-    done = publishing.gc(where.index, keep)
+    done = publishing.gc(where.index, keep, waiting=waiting)
     if output.json:
         return show.print_json(done.to_dict())
     removed = ", ".join(done.removed) or "nothing"
     show.say(f"{where.index}: removed {removed} ({done.freed / 2**20:,.1f} MB freed)")
+    kept = (f"{name} waits and was kept; --waiting removes it" for name in done.waiting)
+    show.notes(kept, output.quiet)

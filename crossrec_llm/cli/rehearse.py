@@ -57,6 +57,8 @@ def rehearse(
         return show.print_json(found.to_dict())
     for line in _lines(found, where.index):
         show.say(line)
+    show.notes(found.notes, output.quiet)
+    show.say(f"`crossrec publish {found.generation} --index {where.index}` makes it answer")
 
 
 def _lines(found: Rehearsal, index: Path) -> Iterator[str]:
@@ -101,5 +103,3 @@ def _lines(found: Rehearsal, index: Path) -> Iterator[str]:
         for person in found.movers[:_SHOWN]:
             yield f"  {show.plain(person.user_id)}: {person.gone} of {found.k} are others"
         yield (f"p50 of an answer: {found.milliseconds[0]:.1f} -> {found.milliseconds[1]:.1f} ms")
-    yield from found.notes
-    yield f"`crossrec publish {found.generation} --index {index}` makes it answer"

@@ -319,11 +319,11 @@ def live(done: LiveReport, what: str, building: int | None, output: Output) -> N
     """
     if output.json:
         return print_json({**done.to_dict(), "building": building})
-    if output.quiet:
-        return None
-    counts = ("added", "changed", "removed", "unchanged", "repeated")
+    counts = ("added", "changed", "removed", "unchanged", "repeated", "rejected")
     told = [f"{n:,} {name}" for name in counts if (n := getattr(done, name))]
     say(f"{done.index}: {what}: {', '.join(told) or 'nothing to do'}")
+    if output.quiet:
+        return None
     for source in done.report.sources if done.report else ():
         for reject in source.examples:
             place = f"{plain(source.source)}:{reject.line}"
@@ -341,36 +341,39 @@ def erasure(receipt: ErasureReceipt, output: Output) -> None:
     """The receipt of an erasure; exit 1 where a scan found something all the same."""
     if output.json:
         print_json(receipt.to_dict())
-    elif not output.quiet:
-        _erasure_lines(receipt)
+    else:
+        lines = list(_erasure_lines(receipt))
+        for line in (lines[0], lines[-1]) if output.quiet else lines:
+            say(line)
     if receipt.scan and receipt.scan["hits"]:
         raise SystemExit(1)
 
 
-def _erasure_lines(receipt: ErasureReceipt) -> None:
+def _erasure_lines(receipt: ErasureReceipt) -> Iterator[str]:
+    """What was done first, the receipt last."""
     n, names = len(receipt.subjects), _ERASED[receipt.kind]
     what = names[n != 1]
     again = " (and what was cut off is finished)" if receipt.resumed else ""
-    say(f"{n:,} {what} erased in {receipt.seconds['erased']:.1f} s{again}")
+    yield f"{n:,} {what} erased in {receipt.seconds['erased']:.1f} s{again}"
     for place, count in receipt.removed.items():
-        say(f"  {place}: {count:,}")
+        yield f"  {place}: {count:,}"
     gone = ", ".join(receipt.generations_removed)
-    say(f"generation {receipt.generation} answers; gone, also for a rollback: {gone}")
-    say("what had learned from them:")
+    yield f"generation {receipt.generation} answers; gone, also for a rollback: {gone}"
+    yield "what had learned from them:"
     for one in receipt.learned:
         when = f" ({one.fitted_in})" if one.fitted_in else "; the next build fits it anew"
-        say(f"  {one.part}: {one.holds}; {one.done}{when}")
+        yield f"  {one.part}: {one.holds}; {one.done}{when}"
     if receipt.to_fill:
-        say(f"scanned until Chroma is filled again: {', '.join(receipt.to_fill)}")
+        yield f"scanned until Chroma is filled again: {', '.join(receipt.to_fill)}"
     for place in receipt.out_of_reach:
-        say(f"out of reach: {place}")
+        yield f"out of reach: {place}"
     if scan := receipt.scan:
         looked, found = sum(scan["traces"].values()), sum(scan["hits"].values())
-        say(
+        yield (
             f"{scan['files']:,} files, {scan['size'] / 1e6:,.0f} MB: of {looked:,} ids, texts and "
             f"vectors that only they had, {found:,} found"
         )
-    say(f"receipt {receipt.number}, in the folder erasures of the index")
+    yield f"receipt {receipt.number}, in the folder erasures of the index"
 
 
 def left_out(signals: Mapping[str, str]) -> list[str]:

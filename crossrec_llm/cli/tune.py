@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crossrec_llm.cli import show
 from crossrec_llm.cli.options import Output, Where, command
+
+if TYPE_CHECKING:
+    from crossrec_llm.answering import TunedBlend
 
 
 @command
@@ -31,20 +34,30 @@ def tune(
     options = replace(THOROUGH, seed=seed)
     if people is not None:
         options = replace(options, n_user=people, n_cross=people // 2)
-    before = _active(where.index)
+    before, _ = _active(where.index)
     with show.progress(output.quiet or output.json) as progress:
         tuned = tune(where.index, options=options, progress=progress)
-    after = _active(where.index)
+    after, answers = _active(where.index)
     if output.json:
-        return show.print_json(tuned.summary())
+        found = {"generation": after, "published": after != before, "blend": tuned.summary()}
+        return show.print_json(found)
     for line in show.blend(tuned):
         show.say(line)
-    same = "is the one that answers already, nothing was published"
-    show.say(f"generation {after}: this blend {same if after == before else 'answers now'}")
+    if after != before:
+        show.say(f"generation {after}: this blend answers now")
+    elif answers == tuned:
+        same = "this blend is the one that answers already"
+        show.say(f"generation {after}: {same}, nothing was published")
+    else:
+        few = "too few people could be asked to put this blend in the place of the one that answers"
+        show.say(f"generation {after}: {few}, nothing was published")
 
 
-def _active(index: Path) -> str:
+def _active(index: Path) -> tuple[str, TunedBlend]:
+    """The generation that answers, and its blend."""
+    from crossrec_llm.answering import TunedBlend
     from crossrec_llm.store import Index
 
     with Index.open(index) as opened:
-        return opened.generation.name
+        generation = opened.generation
+        return generation.name, TunedBlend.load(generation.folder / "blend.json")

@@ -24,7 +24,7 @@ def upgrade(
         return show.print_json(done.to_dict())
     for one in done.migrations:
         show.say(f"{one.part}: {one.was} -> {one.becomes} ({one.words})")
-    for line in done.notes:
+    for line in () if output.quiet else done.notes:
         show.say(line)
     if not done.migrations:
         show.say(f"{where.index}: everything has the format of this version")

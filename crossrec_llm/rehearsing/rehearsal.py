@@ -106,7 +106,7 @@ def rehearse(
 ) -> Rehearsal:
     """Build a generation beside the live one, without publishing it, and compare the two.
 
-    It waits: `publish` makes it live, the next rehearsal or `gc` removes it.
+    It waits: `publish` makes it live, the next rehearsal takes its place.
 
     Parameters
     ----------

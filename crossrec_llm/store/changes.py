@@ -226,7 +226,8 @@ def _known_items(execute: Execute, item_ids: Sequence[str]) -> dict[str, int]:
 def _is_there(execute: Execute, user: int, item: int, rest: Sequence[Any]) -> bool:
     same = (
         "SELECT 1 FROM events WHERE item = ? AND user = ? AND timestamp IS ? AND event = ? "
-        "AND value IS ? LIMIT 1"
+        # A build adds up the values of equal rows.
+        "AND (value IS ? OR (change = 0 OR filed = 1) AND timestamp IS NOT NULL) LIMIT 1"
     )
     return execute(same, (item, user, *rest)).fetchone() is not None
 

@@ -252,13 +252,13 @@ class IndexWriter:
             self._make_true(truth, progress)
         return self._go_live(manifest.activating(name))
 
-    def collect(self, keep: int) -> list[str]:
+    def collect(self, keep: int, *, keep_waiting: bool = False) -> list[str]:
         """Remove all but the newest `keep` generations that were live; the names of the others.
 
-        What is left of unfinished builds goes too.
+        What is left of unfinished builds goes too, and what waits unless it is kept.
         """
         manifest = self._require_manifest()
-        kept = manifest.keeping(keep, waiting=0)
+        kept = manifest.keeping(keep, waiting=len(manifest.waiting) if keep_waiting else 0)
         if kept.generations.keys() != manifest.generations.keys():
             self._write(kept)
         self._remove_all_but(kept.generations)

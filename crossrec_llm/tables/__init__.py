@@ -8,15 +8,7 @@ from crossrec_llm.tables.fingerprint import fingerprint_inputs, history_digest
 from crossrec_llm.tables.histories import EVENTS_SCHEMA, Histories, HistoryOptions
 from crossrec_llm.tables.near import near_matches
 from crossrec_llm.tables.raw import FormatOptions
-from crossrec_llm.tables.reading import (
-    Inputs,
-    NewEvents,
-    Tables,
-    TablesOptions,
-    read_events,
-    read_items,
-    read_tables,
-)
+from crossrec_llm.tables.reading import NewEvents, Tables, read_events, read_items, read_tables
 from crossrec_llm.tables.report import (
     Lost,
     Reject,
@@ -26,6 +18,7 @@ from crossrec_llm.tables.report import (
     Suspicion,
     TableReport,
 )
+from crossrec_llm.tables.sources import Inputs, TablesOptions
 from crossrec_llm.tables.taken import Taken, TakenSince
 from crossrec_llm.tables.walls import OUTSIDE, Walls
 

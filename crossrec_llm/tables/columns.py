@@ -126,10 +126,11 @@ class EventColumns:
 
 @dataclass(frozen=True)
 class ColumnMap:
-    """Our names -> their columns; what is left over."""
+    """Our names -> their columns; what is left over; what is mapped and not there (live only)."""
 
     columns: Mapping[str, tuple[str, ...]]
-    unused: tuple[str, ...] = field(default=())
+    unused: tuple[str, ...] = ()
+    absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def one(self, name: str) -> str | None:
         return self.columns[name][0] if name in self.columns else None
@@ -143,8 +144,20 @@ def plain(name: str) -> str:
     return "".join(char for char in stem.casefold() if char.isalnum())
 
 
-def map_columns(names: Sequence[str], wanted: ItemColumns | EventColumns, source: str) -> ColumnMap:
+def needed(wanted: ItemColumns | EventColumns) -> tuple[str, ...]:
+    """Our columns that no source may be without."""
+    return ("item_id", "title") if isinstance(wanted, ItemColumns) else ("user_id", "item_id")
+
+
+def map_columns(
+    names: Sequence[str], wanted: ItemColumns | EventColumns, source: str, *, live: bool = False
+) -> ColumnMap:
     """Finds our columns among `names`.
+
+    Parameters
+    ----------
+    live : the recipe is that of an index, made for other files: a mapped column may have our own
+        name as well, and one that is not needed may be missing.
 
     Raises
     ------
@@ -153,34 +166,38 @@ def map_columns(names: Sequence[str], wanted: ItemColumns | EventColumns, source
     """
     is_items = isinstance(wanted, ItemColumns)
     table, known = ("items", _ITEM_NAMES) if is_items else ("interactions", _EVENT_NAMES)
-    needed = ("item_id", "title") if is_items else ("user_id", "item_id")
     if repeated := [name for name, n in Counter(names).items() if n > 1]:
         raise DataError(f"two columns are called {repeated[0]!r}; rename one", source=source)
     by_plain: dict[str, list[str]] = defaultdict(list)
     for name in names:
         by_plain[plain(name)].append(name)
     taken: dict[str, tuple[str, ...]] = {}
-    open_fields: list[str] = []
+    open_fields: dict[str, Sequence[str]] = {}
+    absent: dict[str, tuple[str, ...]] = {}
     for f in fields(wanted):
         mapped = getattr(wanted, f.name)
         mapped = (mapped,) if isinstance(mapped, str) else tuple(mapped)
         if mapped in (("",), ()):
-            open_fields.append(f.name)
+            open_fields[f.name] = known[f.name].split()
+        elif live and mapped != ("-",) and not set(mapped) & set(names):
+            open_fields[f.name], absent[f.name] = (f.name,), mapped
         elif mapped != ("-",):
             for name in mapped:
                 if name not in names:
-                    raise _unmapped(f.name, name, names, table, source)
+                    raise _unmapped(f.name, name, names, table, source, live)
             taken[f.name] = mapped
     used = {name for mapped in taken.values() for name in mapped}
-    for ours in open_fields:
-        found = _recognised(ours, known[ours].split(), by_plain, used, table, source)
+    for ours, aliases in open_fields.items():
+        found = _recognised(ours, aliases, by_plain, used, table, source, live)
         if found is not None:
             taken[ours] = (found,)
             used.add(found)
-    for ours in needed:
+            absent.pop(ours, None)
+    for ours in needed(wanted):
         if ours not in taken:
-            raise _missing(ours, names, known[ours].split(), used, table, source)
-    return ColumnMap(taken, tuple(name for name in names if name not in used))
+            aliases = (*absent.get(ours, ()), *open_fields.get(ours, ()))
+            raise _missing(ours, names, aliases, used, table, source, live)
+    return ColumnMap(taken, tuple(name for name in names if name not in used), absent)
 
 
 def _recognised(
@@ -190,13 +207,14 @@ def _recognised(
     used: set[str],
     table: str,
     source: str,
+    live: bool,
 ) -> str | None:
     for alias in aliases:
         found = [name for name in by_plain.get(plain(alias), ()) if name not in used]
         if len(found) > 1:
             raise DataError(
                 f"columns {', '.join(map(repr, found))} could all be {ours};"
-                f" {_how(table, ours, found[0])}",
+                f" {_how(table, ours, found[0], live)}",
                 source=source,
             )
         if found:
@@ -204,7 +222,9 @@ def _recognised(
     return None
 
 
-def _how(table: str, ours: str, theirs: str) -> str:
+def _how(table: str, ours: str, theirs: str, live: bool) -> str:
+    if live:
+        return f"call it {ours}, or what the recipe of the index says"
     section = "item_columns" if table == "items" else "event_columns"
     return f'say which under [tables.{section}] in the recipe: {ours} = "{theirs}"'
 
@@ -214,11 +234,13 @@ def _seen(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - 30} more" if len(names) > 30 else "")
 
 
-def _unmapped(ours: str, theirs: str, names: Sequence[str], table: str, source: str) -> DataError:
+def _unmapped(
+    ours: str, theirs: str, names: Sequence[str], table: str, source: str, live: bool
+) -> DataError:
     near = difflib.get_close_matches(theirs, names, 1)
     return DataError(
         f"no column {theirs!r}, which the recipe maps to {ours}; the columns are {_seen(names)};"
-        f" {_how(table, ours, near[0] if near else 'NAME')}",
+        f" {_how(table, ours, near[0] if near else 'NAME', live)}",
         source=source,
     )
 
@@ -230,14 +252,20 @@ def _missing(
     used: set[str],
     table: str,
     source: str,
+    live: bool,
 ) -> DataError:
     free = [name for name in names[:1000] if name not in used]
     guess = difflib.get_close_matches(plain(ours), [plain(name) for name in free], 1, 0.5)
     guessed = next((name for name in free if guess and plain(name) == guess[0]), None)
     hint = f"nearest is {guessed!r}; " if guessed else ""
+    header = (
+        ""
+        if live
+        else ("; a file without a header line needs its names under [tables.format] header")
+    )
     return DataError(
         f"no {ours} column in this {table} table (expected one like {', '.join(aliases[:4])});"
-        f" the columns are {_seen(names)}; {hint}{_how(table, ours, guessed or 'NAME')}; a file"
-        " without a header line needs its names under [tables.format] header",
+        f" the columns are {_seen(names)}; {hint}{_how(table, ours, guessed or 'NAME', live)}"
+        f"{header}",
         source=source,
     )

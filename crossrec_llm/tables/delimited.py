@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from crossrec_llm.errors import DataError
-from crossrec_llm.tables.raw import FREE_BYTES, BadRow, Choose, FormatOptions, RawTable, too_wide
+from crossrec_llm.tables.raw import (
+    FREE_BYTES,
+    BadRow,
+    Choose,
+    EmptySource,
+    FormatOptions,
+    RawTable,
+    too_wide,
+)
 
 _SAMPLE = 1 << 16
 _DELIMITERS = (",", "\t", ";", "|", "::", "\x01", "^", "~")
@@ -69,7 +77,7 @@ def read_delimited(
         raise DataError(str(error), source=label) from error
     repairs += rows.repairs
     if not len(rows.lines) and not rows.bad:
-        raise DataError("has only a header line, expected rows below it", source=label, line=1)
+        raise EmptySource("has only a header line, expected rows below it", source=label, line=1)
     return RawTable(
         source=label,
         format="delimited",

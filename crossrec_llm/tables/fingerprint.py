@@ -13,7 +13,7 @@ import pyarrow as pa
 from crossrec_llm.profiles import Correction
 from crossrec_llm.tables.formats import from_frame, read_source
 from crossrec_llm.tables.raw import FormatOptions
-from crossrec_llm.tables.reading import TablesOptions, as_list, id_prefix
+from crossrec_llm.tables.sources import TablesOptions, as_list, id_prefix
 
 _BATCH = 50_000
 

@@ -21,7 +21,14 @@ from crossrec_llm.tables.encodings import as_utf8
 from crossrec_llm.tables.jsonlines import read_json
 from crossrec_llm.tables.near import near_matches
 from crossrec_llm.tables.parquet import plain_types, read_parquet
-from crossrec_llm.tables.raw import FREE_BYTES, Choose, FormatOptions, RawTable, too_large
+from crossrec_llm.tables.raw import (
+    FREE_BYTES,
+    Choose,
+    EmptySource,
+    FormatOptions,
+    RawTable,
+    too_large,
+)
 
 _CHUNK = 1 << 20
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -65,11 +72,13 @@ def read_source(source: Any, name: str, options: FormatOptions, choose: Choose =
         label, data = name, _spooled(source, name, options)
     elif not isinstance(source, str | Path):
         table = plain_types(from_frame(source, name))
+        if not table.num_columns:
+            raise EmptySource("is empty; expected columns and rows", source=name)
         return _numbered(name, "table", table.select(choose(table.column_names)))
     else:
         label, data = str(source), _unpacked(Path(source), options)
     if not data.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0"):
-        raise DataError("is empty; expected a header line and rows", source=label)
+        raise EmptySource("is empty; expected a header line and rows", source=label)
     for magic, what in _FOREIGN.items():
         if data.startswith(magic):
             raise DataError(

@@ -36,6 +36,7 @@ _WEIGHTS = {
     **dict.fromkeys(("impression", "exposure", "remove_from_cart", "removefromcart"), 0.0),
     **dict.fromkeys(("dislike", "thumbs_down", "hide", "not_interested", "block"), -1.0),
     **dict.fromkeys(("skip", "return", "refund", "unlike"), -0.5),
+    **dict.fromkeys(("retoure", "rückgabe", "rücksendung", "storno", "erstattung"), -0.5),
 }
 
 

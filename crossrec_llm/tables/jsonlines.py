@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from crossrec_llm.errors import DataError
 from crossrec_llm.tables.parquet import plain_types
-from crossrec_llm.tables.raw import BadRow, Choose, FormatOptions, RawTable, too_wide
+from crossrec_llm.tables.raw import BadRow, Choose, EmptySource, FormatOptions, RawTable, too_wide
 
 _SHOWN = 2_000
 _BLOCK = 16 << 20
@@ -54,9 +54,10 @@ def read_json(
                     repairs[problem] += 1
             else:
                 bad.append(BadRow(line, problem, str(row)[:_SHOWN]))
+        if not (rows or bad):
+            raise EmptySource("is empty; expected JSON objects", source=label)
         if not rows:
-            first = f": {bad[0].reason}" if bad else ""
-            raise DataError(f"no line holds a JSON object{first}", source=label, line=1)
+            raise DataError(f"no line holds a JSON object: {bad[0].reason}", source=label, line=1)
         table, lines = _as_text(rows, label, options), np.array(at, np.int64)
     if table.num_columns > options.max_columns:
         raise too_wide(table.num_columns, label, options)

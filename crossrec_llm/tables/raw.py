@@ -89,6 +89,10 @@ class RawTable:
         return int(self.table.num_rows) + len(self.bad)
 
 
+class EmptySource(DataError):
+    """A source without a single row."""
+
+
 def too_large(label: str, options: FormatOptions) -> DataError:
     return DataError(
         f"is larger than {options.max_bytes:,} bytes unpacked; split it, or raise max_bytes in"

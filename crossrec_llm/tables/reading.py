@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.errors import DataError
-from crossrec_llm.records import STRICT, Progress
-from crossrec_llm.tables.catalogue import Catalogue
-from crossrec_llm.tables.cleaning import CleaningOptions
-from crossrec_llm.tables.columns import ColumnMap, EventColumns, ItemColumns, map_columns
+from crossrec_llm.records import Progress
+from crossrec_llm.tables.catalogue import ITEMS_SCHEMA, Catalogue
 from crossrec_llm.tables.events import (
     BotOptions,
     Known,
@@ -24,7 +21,6 @@ from crossrec_llm.tables.events import (
     select_events,
 )
 from crossrec_llm.tables.facts import event_facts, item_facts
-from crossrec_llm.tables.formats import read_source
 from crossrec_llm.tables.histories import EVENTS_SCHEMA
 from crossrec_llm.tables.items import (
     check_ids,
@@ -34,36 +30,21 @@ from crossrec_llm.tables.items import (
     no_items,
     reject_rows,
 )
-from crossrec_llm.tables.raw import FormatOptions, RawTable
 from crossrec_llm.tables.report import EXAMPLES, RejectLog, Report, SourceReport, TableReport
-
-Input = Any
-"""A path, a pyarrow table, a pandas / polars frame, a list of dicts, or a stream of bytes."""
-Inputs = Input | Sequence[Input]
+from crossrec_llm.tables.sources import (
+    Input,
+    Inputs,
+    Opened,
+    TablesOptions,
+    as_list,
+    id_prefix,
+    keep_inputs,
+    open_sources,
+    reject_bad,
+    source_notes,
+)
 
 _NEARLY_ALL = 0.9  # so many events on unknown items are a matter of how ids are written
-
-
-@dataclass(frozen=True)
-class TablesOptions:
-    """How files become tables.
-
-    Parameters
-    ----------
-    prefix_ids : whether ids become "source:id", so that equal ids of several sources stay apart:
-        those of items, or of users too ("both").
-    source_names : the prefixes, for the first, second ... file of each table; without them it is
-        the name of the file up to its first dot.
-    """
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
-    format: FormatOptions = field(default_factory=FormatOptions)
-    item_columns: ItemColumns = field(default_factory=ItemColumns)
-    event_columns: EventColumns = field(default_factory=EventColumns)
-    cleaning: CleaningOptions = field(default_factory=CleaningOptions)
-    bots: BotOptions = field(default_factory=BotOptions)
-    prefix_ids: Literal["none", "items", "both"] = "none"
-    source_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +87,7 @@ def read_tables(
     """
     item_sources = as_list(items)
     event_sources = None if interactions is None else as_list(interactions)
-    _keep_inputs(rejects, [*item_sources, *(event_sources or [])])
+    keep_inputs(rejects, [*item_sources, *(event_sources or [])])
     with RejectLog(rejects, unsaid) as log:
         catalogue, items_report = _read_items(item_sources, options, log, progress)
         if event_sources is None:
@@ -138,7 +119,10 @@ def read_events(
     rejects: Path | None = None,
     progress: Progress | None = None,
 ) -> NewEvents:
-    """Reads and cleans events as `read_tables` does, but that nobody is told for a bot by them.
+    """Reads and cleans live events as `read_tables` does, but nobody is told for a bot by them.
+
+    A mapped column may have our own name as well, or be missing where it is not needed; there
+    may be no events at all.
 
     Parameters
     ----------
@@ -149,9 +133,11 @@ def read_events(
     DataError : an input cannot be read or understood.
     """
     sources = as_list(interactions)
-    _keep_inputs(rejects, sources)
+    keep_inputs(rejects, sources)
     with RejectLog(rejects) as log:
-        opened = _open(sources, "interactions", options, progress)
+        opened = open_sources(sources, "interactions", options, progress, live=True)
+        if not opened:
+            return NewEvents(EVENTS_SCHEMA.empty_table(), [], TableReport("interactions", ()))
         found, report = _select(opened, known, example, options, None, log)
         named = [event_ids(raw, columns, options.cleaning) for raw, columns in opened]
     ids = pa.chunked_array(named, pa.string()).take(pa.array(found.rows)).to_pylist()
@@ -165,38 +151,37 @@ def read_items(
     rejects: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[Catalogue, TableReport]:
-    """Reads and cleans items as `read_tables` does."""
+    """Reads and cleans live items as `read_tables` does; columns as for `read_events`.
+
+    There may be none; where there are rows, one at least has to be usable.
+    """
     sources = as_list(items)
-    _keep_inputs(rejects, sources)
+    keep_inputs(rejects, sources)
     with RejectLog(rejects) as log:
-        return _read_items(sources, options, log, progress)
-
-
-def _keep_inputs(rejects: Path | None, sources: list[Input]) -> None:
-    """Refuses to write the rejects over what is to be read."""
-    paths = (Path(source) for source in sources if isinstance(source, str | Path))
-    if rejects is not None and Path(rejects).resolve() in {path.resolve() for path in paths}:
-        raise DataError("is an input; give another file for the rejects", source=str(rejects))
-
-
-def as_list(inputs: Inputs) -> list[Input]:
-    if isinstance(inputs, Mapping):
-        return [[inputs]]
-    if not isinstance(inputs, list | tuple):
-        return [inputs]
-    rows = inputs and all(isinstance(one, Mapping) for one in inputs)
-    return [list(inputs)] if rows else list(inputs)
+        opened = open_sources(sources, "items", options, progress, live=True)
+        if any(raw.rows_read for raw, _ in opened):
+            return _clean_items(opened, options, log)
+        none = np.zeros(len(opened), np.int64)
+        counted = _source_reports(opened, none, none, log)
+        report = TableReport("items", counted, notes=source_notes(opened))
+        return Catalogue.from_table(ITEMS_SCHEMA.empty_table()), report
 
 
 def _read_items(
     inputs: list[Input], options: TablesOptions, log: RejectLog, progress: Progress | None
 ) -> tuple[Catalogue, TableReport]:
-    opened = _open(inputs, "items", options, progress)
+    opened = open_sources(inputs, "items", options, progress)
     if not opened:
         raise DataError("no items were given; name at least one file or table")
+    return _clean_items(opened, options, log)
+
+
+def _clean_items(
+    opened: list[Opened], options: TablesOptions, log: RejectLog
+) -> tuple[Catalogue, TableReport]:
     tables, source_of, row_of = [], [], []
     for i, (raw, columns) in enumerate(opened):
-        _reject_bad(raw, log)
+        reject_bad(raw, log)
         prefix = id_prefix(raw.source, i, options)
         table = clean_items(raw, columns, options.cleaning, prefix)
         good = np.flatnonzero(check_ids(table, raw, options.cleaning, log))
@@ -231,7 +216,7 @@ def _read_items(
         tuple(dict.fromkeys(found.conflicts))[:EXAMPLES],
         find_suspicious(merged),
         item_facts(merged),
-        (*_source_notes(raws), *_foreign(found.foreign, options)),
+        (*source_notes(opened), *_foreign(found.foreign, options)),
     )
     return Catalogue.from_table(merged), report
 
@@ -243,7 +228,7 @@ def _read_events(
     log: RejectLog,
     progress: Progress | None,
 ) -> tuple[pa.Table, TableReport]:
-    opened = _open(inputs, "interactions", options, progress)
+    opened = open_sources(inputs, "interactions", options, progress)
     if not opened:
         return EVENTS_SCHEMA.empty_table(), TableReport("interactions", ())
     example = catalogue.ids[0]
@@ -252,7 +237,7 @@ def _read_events(
 
 
 def _select(
-    opened: list[tuple[RawTable, ColumnMap]],
+    opened: list[Opened],
     known: Known,
     example: str,
     options: TablesOptions,
@@ -261,7 +246,7 @@ def _select(
 ) -> tuple[SelectedEvents, TableReport]:
     parts = []
     for i, (raw, columns) in enumerate(opened):
-        _reject_bad(raw, log)
+        reject_bad(raw, log)
         prefix = id_prefix(raw.source, i, options)
         prefixes = (prefix if options.prefix_ids == "both" else "", prefix)
         parts.append(clean_events(raw, columns, options.cleaning, prefixes))
@@ -279,74 +264,8 @@ def _select(
     return found, report
 
 
-def _open(
-    inputs: list[Input], table: str, options: TablesOptions, progress: Progress | None
-) -> list[tuple[RawTable, ColumnMap]]:
-    wanted = options.item_columns if table == "items" else options.event_columns
-    opened: list[tuple[RawTable, ColumnMap]] = []
-    seen: set[str] = set()
-    for i, source in enumerate(inputs):
-        if progress is not None:
-            progress(f"reading {table}", i, len(inputs))
-        name = str(source) if isinstance(source, str | Path) else f"{table} table {i + 1}"
-        if hasattr(source, "readinto"):
-            name = str(getattr(source, "name", name))
-        if name in seen:
-            raise DataError("is given twice; name each file once", source=name)
-        seen.add(name)
-        found: list[ColumnMap] = []
-
-        def choose(names: list[str], name: str = name, found: list[ColumnMap] = found) -> list[str]:
-            found.append(map_columns(names, wanted, name))
-            if table == "items":
-                return names
-            used = {theirs for mapped in found[0].columns.values() for theirs in mapped}
-            return [theirs for theirs in names if theirs in used]
-
-        raw = read_source(source, name, options.format, choose)
-        opened.append((raw, found[0]))
-    if progress is not None:
-        progress(f"reading {table}", len(inputs), len(inputs))
-    return opened
-
-
-def _reject_bad(raw: RawTable, log: RejectLog) -> None:
-    """Rejects the rows that could not even be read."""
-    by_reason: dict[str, list[int]] = {}
-    for i, bad in enumerate(raw.bad):
-        by_reason.setdefault(bad.reason, []).append(i)
-    for reason, places in by_reason.items():
-        lines = [raw.bad[i].line for i in places]
-
-        def contents(places: list[int] = places) -> list[str]:
-            return [raw.bad[i].content for i in places]
-
-        log.add(raw.source, reason, lines, contents)
-
-
-def id_prefix(source: str, place: int, options: TablesOptions) -> str:
-    """What the ids of the source at `place` (0-based) get in front; "" = nothing.
-
-    Raises
-    ------
-    DataError : `options.source_names` has no name for it.
-    """
-    if options.prefix_ids == "none":
-        return ""
-    if not options.source_names:
-        return Path(source).name.split(".", 1)[0]
-    if place >= len(options.source_names):
-        raise DataError(
-            f"source_names has {len(options.source_names)}"
-            f" name{'s' if len(options.source_names) > 1 else ''}, and this is source {place + 1};"
-            " add its name in the recipe",
-            source=source,
-        )
-    return options.source_names[place]
-
-
 def _source_reports(
-    opened: list[tuple[RawTable, ColumnMap]],
+    opened: list[Opened],
     kept: np.ndarray,
     merged: np.ndarray,
     log: RejectLog,
@@ -372,18 +291,6 @@ def _source_reports(
     )
 
 
-def _source_notes(raws: list[RawTable]) -> tuple[str, ...]:
-    """What had to be assumed of each file, and which have an encoding nothing tells for sure."""
-    guesses = (
-        f"{raw.source} is not UTF-8, and was taken for {raw.encoding}; if letters look wrong, name"
-        " its encoding in the recipe, as in [tables.format] encoding ="
-        f' "{"cp1252" if raw.encoding == "cp1250" else "cp1250"}"'
-        for raw in raws
-        if raw.guessed
-    )
-    return (*guesses, *(note for raw in raws for note in raw.notes))
-
-
 def _foreign(conflicts: int, options: TablesOptions) -> list[str]:
     if not conflicts or options.prefix_ids != "none":
         return []
@@ -395,17 +302,17 @@ def _foreign(conflicts: int, options: TablesOptions) -> list[str]:
 
 
 def _event_notes(
-    opened: list[tuple[RawTable, ColumnMap]],
+    opened: list[Opened],
     found: SelectedEvents,
     example: str,
     options: TablesOptions,
 ) -> tuple[str, ...]:
     notes = [
-        *_source_notes([raw for raw, _ in opened]),
+        *source_notes(opened),
         *(
             f"{raw.source} has no timestamps: its order is taken for the order in time"
             for raw, columns in opened
-            if "timestamp" not in columns.columns
+            if "timestamp" not in columns.columns and raw.rows_read
         ),
     ]
     rows = sum(raw.rows_read for raw, _ in opened)
@@ -421,6 +328,4 @@ def _event_notes(
             f" {found.unknown_example[:60]!r} in the log, {example[:60]!r} in the"
             f" catalogue; {advice}"
         )
-    elif rows and len(found.table) == 0:
-        notes.append("no event is usable; see above why they were rejected")
     return tuple(notes)

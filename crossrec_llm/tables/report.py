@@ -78,6 +78,25 @@ class SourceReport:
     examples: tuple[Reject, ...]
     lost: tuple[Lost, ...] = ()
 
+    @property
+    def not_understood(self) -> list[str]:
+        """One line for each column with cells that were not."""
+        lines = []
+        for lost in self.lost:
+            shown = ", ".join(f"{self.place} {cell.line} {cell.text!r}" for cell in lost.examples)
+            lines.append(f"{lost.count:,}: {lost.column} ({shown})")
+        return lines
+
+    def places(self, reason: str) -> str:
+        """The first lines or rows that were rejected for a reason."""
+        at = [str(reject.line) for reject in self.examples if reject.reason == reason]
+        return f"{self.place} {', '.join(at)}"
+
+    @property
+    def place(self) -> str:
+        """What the number of a row counts."""
+        return "line" if self.encoding else "row"
+
     def __post_init__(self) -> None:
         total = self.kept + self.merged + self.rejected
         if self.rows_read != total or self.rejected != sum(self.rejects.values()):
@@ -127,6 +146,16 @@ class TableReport:
     @property
     def rejected(self) -> int:
         return self._sum("rejected")
+
+    @property
+    def reasons(self) -> str:
+        """Why rows were rejected, with the first lines of each reason; "" where none was."""
+        many = len(self.sources) > 1
+        return ", ".join(
+            f"{n:,} {reason} ({source.source + ', ' if many else ''}{source.places(reason)})"
+            for source in self.sources
+            for reason, n in source.rejects.items()
+        )
 
     @property
     def repaired(self) -> int:
@@ -206,13 +235,11 @@ def _source_lines(source: SourceReport, *, alone: bool) -> list[str]:
         shown = ", ".join(source.unused[:10]) + (" ..." if len(source.unused) > 10 else "")
         lines.append(f"    other columns: {shown}")
     lines += [f"    repaired {n:,}: {kind}" for kind, n in source.repairs.items()]
-    place = "line" if source.encoding else "row"
-    for lost in source.lost:
-        shown = ", ".join(f"{place} {cell.line} {cell.text!r}" for cell in lost.examples)
-        lines.append(f"    not understood {lost.count:,}: {lost.column} ({shown})")
-    for reason, n in source.rejects.items():
-        at = [str(reject.line) for reject in source.examples if reject.reason == reason]
-        lines.append(f"    rejected {n:,}: {reason} ({place} {', '.join(at)})")
+    lines += [f"    not understood {line}" for line in source.not_understood]
+    lines += [
+        f"    rejected {n:,}: {reason} ({source.places(reason)})"
+        for reason, n in source.rejects.items()
+    ]
     return lines
 
 

@@ -1,6 +1,13 @@
 """What is learned about answering, on items that were hidden from everything else."""
 
-from crossrec_llm.training.blending import THOROUGH, TuneOptions, fit, fit_blend, taken_over
+from crossrec_llm.training.blending import (
+    THOROUGH,
+    TuneOptions,
+    asked_enough,
+    fit,
+    fit_blend,
+    taken_over,
+)
 from crossrec_llm.training.bridges import Lister, fit_bridges
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
@@ -16,6 +23,7 @@ __all__ = [
     "Holdout",
     "Lister",
     "TuneOptions",
+    "asked_enough",
     "calibration",
     "fit",
     "fit_blend",

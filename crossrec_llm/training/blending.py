@@ -20,7 +20,7 @@ from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.training.bridges import fit_bridges
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
-from crossrec_llm.training.situations import LEAST_CASES, fit_situation, too_few
+from crossrec_llm.training.situations import LEAST_CASES, fit_situation, is_too_few, too_few
 
 # Signals that each situation may be made of. Trending joins them for `user` where all that is later
 # is hidden: else it knows the time after the hidden items, and looks better than it can be.
@@ -161,6 +161,16 @@ def _after_known(held: Holdout, catalogue: Catalogue) -> int:
     """How many of `user` are after an item that is not new."""
     rows = catalogue.rows(held.events["item_id"].unique())
     return sum(bool(np.isin(one.targets, rows).any()) for one in held.user)
+
+
+def asked_enough(tuned: TunedBlend, before: TunedBlend) -> bool:
+    """Whether a fit asked people enough to be put in the place of another.
+
+    That is about one situation at least, and about all that the other one has fitted.
+    """
+    few = {name for name, why in tuned.left_out.items() if is_too_few(why)}
+    set_ = {name for name, why in tuned.left_out.items() if why == _SET}
+    return few | set_ < CHOICES.keys() and not few & before.situations.keys()
 
 
 def taken_over(tuned: TunedBlend, before: Recipe, recipe: Recipe) -> TunedBlend | None:

@@ -52,8 +52,16 @@ def fit_situation(
     return Tuned(situation, grown.trees, head, figures), ""
 
 
+_NEEDED = f"people to fit it on, at least {LEAST_CASES} needed"
+
+
 def too_few(people: int) -> str:
-    return f"{people} people to fit it on, at least {LEAST_CASES} needed"
+    return f"{people} {_NEEDED}"
+
+
+def is_too_few(why: str) -> bool:
+    """Whether `too_few` said so."""
+    return why.endswith(_NEEDED)
 
 
 @dataclass(frozen=True, eq=False)

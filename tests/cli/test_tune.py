@@ -10,7 +10,9 @@ from crossrec_llm import builder, drafting
 from crossrec_llm.answering import Situation, Tuned, TunedBlend
 from crossrec_llm.cli.main import app
 from crossrec_llm.store import IndexWriter
-from crossrec_llm.training import THOROUGH
+from crossrec_llm.training import THOROUGH, asked_enough
+from crossrec_llm.training.blending import CHOICES
+from crossrec_llm.training.situations import too_few
 
 pytestmark = pytest.mark.model
 
@@ -76,7 +78,10 @@ def test_the_shop_keeps_its_defaults_and_says_why(index):
 
     code, out, _ = crossrec("tune", "--index", index, "--json")
     assert code == 0
-    assert {name: list(one) for name, one in json.loads(out).items()} == {
+    found = json.loads(out)
+    assert found["generation"].startswith("0001-")
+    assert found["published"] is False
+    assert {name: list(one) for name, one in found["blend"].items()} == {
         "user": ["left_out"],
         "cross": ["left_out"],
     }
@@ -91,7 +96,7 @@ def test_what_was_fitted_is_told_and_shown_from_then_on(index, fits):
     _, shown, _ = crossrec("info", "--index", index)
     assert all(line in shown for line in LINES)
     document = json.loads(crossrec("info", "--index", index, "--json")[1])
-    assert document["blend"] == json.loads(crossrec("tune", "--index", index, "--json")[1])
+    assert document["blend"] == json.loads(crossrec("tune", "--index", index, "--json")[1])["blend"]
     assert document["blend"]["user"]["trees"] is True
     assert document["blend"]["cross"] == {"left_out": "no better"}
 
@@ -100,6 +105,35 @@ def test_options_reach_the_fit(index, fits):
     assert crossrec("tune", "--index", index, "--people", 50, "--seed", 3)[0] == 0
     (options,) = fits
     assert (options.n_user, options.n_cross, options.seed) == (50, 25, 3)
+
+
+@pytest.mark.usefixtures("fits")
+def test_too_few_people_take_no_fitted_blend_away(index, monkeypatch):
+    crossrec("tune", "--index", index)
+    nothing = TunedBlend(left_out=dict.fromkeys(CHOICES, too_few(50)))
+    monkeypatch.setattr(builder, "fit_blend", lambda *_, **__: nothing)
+    code, out, _ = crossrec("tune", "--index", index, "--people", 50)
+    assert code == 0
+    assert "generation 0002-" in out
+    assert "too few people could be asked" in out
+    shown = crossrec("info", "--index", index)[1]
+    assert all(line in shown for line in LINES)
+
+
+@pytest.mark.parametrize(
+    ("situations", "left_out", "enough"),
+    [
+        ((), {"user": too_few(5), "cross": too_few(0)}, False),
+        ((), {"user": "set by the recipe", "cross": too_few(0)}, False),
+        ((), {"user": "no better", "cross": too_few(0)}, True),
+        (("cross",), {"user": too_few(5)}, False),
+        (("user",), {"cross": too_few(5)}, True),
+        ((), {"user": "no better", "cross": "no better"}, True),
+    ],
+)
+def test_who_has_to_be_asked(situations, left_out, enough):
+    tuned = TunedBlend(dict.fromkeys(situations, FITTED.situations["user"]), left_out)
+    assert asked_enough(tuned, FITTED) is enough
 
 
 def test_a_build_without_a_fit_has_defaults(index, shop_files, fits):

@@ -62,6 +62,14 @@ def test_the_same_event_is_there_once(ledger: Ledger) -> None:
     assert ledger.append(one_event("ann", "i5", time=1.0, value=2.0)).added == 1
 
 
+def test_what_a_build_added_up_is_there(ledger: Ledger) -> None:
+    bought = one_event("ann", "i5", time=1.0, value=3.0)
+    build(ledger, ITEMS, pa.concat_tables([EVENTS, bought]))
+    assert ledger.append(one_event("ann", "i5", time=1.0, value=1.0)) == Appended(0, 1)
+    assert ledger.append(one_event("ann", "i5", time=2.0, value=1.0)) == Appended(1, 0)
+    assert ledger.append(one_event("ann", "i5", value=1.0)) == Appended(1, 0)
+
+
 def test_an_event_id_is_taken_once(ledger: Ledger) -> None:
     same = pa.concat_tables([one_event("ann", "i5")] * 3)
     assert ledger.append(same, ["a", "b", "a"]) == Appended(2, 1)

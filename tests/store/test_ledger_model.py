@@ -86,6 +86,14 @@ class LedgerModel(RuleBasedStateMachine):
     def there(self, item_id: str) -> bool:
         return item_id in self.items and not self.items[item_id].removed
 
+    def told(self, row: Event) -> bool:
+        """Whether an event without an id is there; of equal ones files give the sum."""
+        return any(
+            row == one.row
+            or ((one.number == 0 or one.filed) and row[2] is not None and key(row) == key(one.row))
+            for one in self.events
+        )
+
     @rule(item_id=ids, title=titles)
     def put(self, item_id: str, title: str) -> None:
         done = self.ledger.put_items(items_table({item_id: title}))
@@ -113,12 +121,12 @@ class LedgerModel(RuleBasedStateMachine):
         done = self.ledger.append(events_table(rows), names)
         added = taken = 0
         for row, name in zip(rows, names, strict=True):
-            if name in self.event_ids or (not name and row in [one.row for one in self.events]):
+            if name in self.event_ids or (not name and self.told(row)):
                 continue
             self.event_ids |= {name} if name else set()
             same = [one for one in self.events if one.number == 0 and key(one.row) == key(row)]
             if name and same:
-                same[0].number, taken = self.change + 1, taken + 1
+                same[0].number, same[0].filed, taken = self.change + 1, True, taken + 1
                 continue
             self.events.append(Told(row, self.change + 1, False))
             added += 1

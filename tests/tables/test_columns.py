@@ -118,3 +118,16 @@ def test_what_is_missing_is_explained(
     assert re.search(words, str(caught.value))
     assert str(caught.value).startswith("shop.csv: ")
     assert "\n" not in str(caught.value)
+
+
+def test_live_columns_may_have_our_names_or_be_missing() -> None:
+    wanted = EventColumns(user_id="Kunde", item_id="Artikel", value="Menge", event="Aktion")
+    found = map_columns(["Kunde", "item_id", "Aktion", "qty"], wanted, "f", live=True)
+    assert found.columns == {"user_id": ("Kunde",), "item_id": ("item_id",), "event": ("Aktion",)}
+    assert found.absent == {"value": ("Menge",)}
+    assert found.unused == ("qty",)
+    with pytest.raises(DataError, match="no column 'Menge', which the recipe maps to value"):
+        map_columns(["Kunde", "Artikel", "Aktion"], wanted, "f")
+    parts = ItemColumns(item_id="nr", category=("Sparte", "Gruppe"))
+    with pytest.raises(DataError, match=r"no column 'Sparte'.*; call it category, or what"):
+        map_columns(["nr", "title", "Gruppe"], parts, "f", live=True)

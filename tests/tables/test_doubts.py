@@ -95,7 +95,8 @@ def test_a_log_of_other_ids(tmp_path: Path) -> None:
 
 def test_no_usable_event_for_other_reasons() -> None:
     tables = read(ITEMS, log(("", "a", 1), names="user item time"))
-    assert interactions(tables).notes == ("no event is usable; see above why they were rejected",)
+    assert interactions(tables).notes == ()
+    assert interactions(tables).reasons == "1 empty user id (row 1)"
 
 
 @pytest.mark.parametrize(

@@ -139,3 +139,8 @@ def test_ratings_are_known_however_they_are_written(name: str) -> None:
     rows = [("u", "i0", 1.0, name, 1.0), ("u", "i1", 2.0, "rating", 5.0)]
     assert HistoryOptions().fitted(events(rows[0])).rating_dislike_at_most == 0.4
     assert build(*rows, options=HistoryOptions()).weights.tolist() == [-1, 1]
+
+
+def test_returns_in_german_are_no_takes() -> None:
+    for name in ("Retoure", "Rückgabe", "STORNO"):
+        assert HistoryOptions().weight(name) < 0
