@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.answering import Policy, Standing, TunedBlend
-from crossrec_llm.drafting import Clock, Means, clear_server, copy_draft, make_draft
+from crossrec_llm.drafting import Clock, Means, clear_server, copy_draft, make_draft, require_server
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.generation import Generation, open_chroma
 from crossrec_llm.meaning import Canaries, environment
@@ -113,6 +113,7 @@ def build(
     source = source_of(items, interactions, rejects, replace)
     clock = Clock()
     means = source.means(index, recipe).tuning(tune)
+    require_server(means.recipe)
     inputs = source.fingerprint(means.recipe)
     with IndexWriter.open(index) as writer:
         active = writer.active
@@ -181,6 +182,7 @@ def tune(
         active = writer.active
         assert active is not None, "an index that opens has a generation"
         built = Generation.load(active)
+        require_server(built.recipe)
         events = writer.ledger.events()
         blend = dataclasses.replace(built.recipe.blend, tune=True)
         recipe = dataclasses.replace(built.recipe, blend=blend)

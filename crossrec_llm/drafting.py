@@ -28,6 +28,7 @@ from crossrec_llm.store import (
     StoredGeneration,
     reachability,
 )
+from crossrec_llm.store.chroma_errors import require_chroma
 from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.training import fit_blend
 
@@ -233,6 +234,17 @@ def copy_draft(
         fill(chroma, changed, writer.ledger.events(), templates)
         require_reachable(chroma, changed)
     return draft
+
+
+def require_server(recipe: Recipe) -> None:
+    """Ask the Chroma server of a recipe once whether it is there, before hours go into vectors.
+
+    Raises
+    ------
+    StoreUnavailable : it is not; nothing is asked where Chroma is embedded.
+    """
+    if recipe.store.url:
+        require_chroma(recipe.store.url, recipe.store.timeout)
 
 
 def clear_server(writer: IndexWriter, urls: set[str]) -> None:

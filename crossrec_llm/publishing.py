@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crossrec_llm.drafting import clear_server, recipe_of
-from crossrec_llm.errors import IndexDamaged, QueryError
+from crossrec_llm.errors import IndexDamaged, QueryError, StoreUnavailable
 from crossrec_llm.generation import Generation
 from crossrec_llm.resources import default_index
-from crossrec_llm.store import Due, Index, IndexWriter, Manifest, number_of, read_manifest
+from crossrec_llm.store import (
+    Due,
+    Index,
+    IndexWriter,
+    Manifest,
+    StoreOptions,
+    number_of,
+    read_manifest,
+)
+from crossrec_llm.store.chroma_errors import require_chroma
 from crossrec_llm.store.files import disk_errors
 
 State = Literal["live", "before", "waiting"]
@@ -45,11 +54,16 @@ class KeptGeneration:
 
 @dataclass(frozen=True)
 class Cleared:
-    """removed : names of generations, oldest first; freed : bytes; kept : the names of the rest."""
+    """What a clearing took away.
+
+    removed : names of generations, oldest first; freed : bytes; kept : the names of the rest.
+    notes : what of them is left on a Chroma server that does not answer.
+    """
 
     removed: tuple[str, ...]
     freed: int
     kept: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {"removed": list(self.removed), "freed": self.freed, "kept": list(self.kept)}
@@ -131,9 +145,16 @@ def gc(index: str | Path | None = None, keep: int = 2) -> Cleared:
         urls = {_url(writer, name) for name in before.generations}
         size = _size(writer.path)
         removed = writer.collect(keep)
-        clear_server(writer, urls)
+        notes = []
+        for url in sorted(urls - {""}):
+            try:
+                require_chroma(url, StoreOptions().timeout)
+                clear_server(writer, {url})
+            except StoreUnavailable as error:
+                notes.append(f"what Chroma has of them stays until the next gc or build: {error}")
         kept = sorted(_manifest(writer).generations, key=number_of)
-        return Cleared(tuple(removed), max(0, size - _size(writer.path)), tuple(kept))
+        freed = max(0, size - _size(writer.path))
+        return Cleared(tuple(removed), freed, tuple(kept), tuple(notes))
 
 
 def due(index: str | Path | None = None) -> Due:

@@ -69,3 +69,4 @@ def gc(
         return show.print_json(done.to_dict())
     removed = ", ".join(done.removed) or "nothing"
     show.say(f"{where.index}: removed {removed} ({done.freed / 2**20:,.1f} MB freed)")
+    show.notes(done.notes, output.quiet)

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 
 @command
+@when_stopped("one blend or the other answers; run it again")
 def tune(
     where: Where,
     output: Output,

@@ -18,7 +18,7 @@ from crossrec_llm.errors import (
     StoreUnavailable,
 )
 from crossrec_llm.store.checks import RowSums
-from crossrec_llm.store.files import disk_errors, disk_full
+from crossrec_llm.store.files import disk_errors, disk_full, is_disk_full
 from crossrec_llm.store.lock import holder
 
 LAYOUT = 3
@@ -230,7 +230,7 @@ def _translated(path: Path) -> Iterator[None]:
         text = str(error)
         if text == REPLACED:
             raise StoreUnavailable(f"{path}: {REPLACED} meanwhile; open it again") from error
-        if "full" in text:
+        if is_disk_full(error):
             raise disk_full(path) from error
         if "locked" in text:
             raise IndexLocked(

@@ -42,14 +42,18 @@ class Manifest:
     published : those that were live, in the order in which they went live; the last one is the
         active one. Where it is not given, all of them were, in the order of their numbers. The
         others were rehearsed, or rolled back from.
+    newest : the highest number that a generation ever had; it is not given to another one.
     """
 
     active: str
     generations: Mapping[str, GenerationRecord]
     published: tuple[str, ...] = ()
     format: int = FORMAT
+    newest: int = 0
 
     def __post_init__(self) -> None:
+        newest = max([self.newest, *map(number_of, self.generations)])
+        object.__setattr__(self, "newest", newest)
         if not self.published:
             before = sorted(self.generations.keys() - {self.active}, key=number_of)
             object.__setattr__(self, "published", (*before, self.active))
@@ -99,14 +103,14 @@ class Manifest:
 
         Raises
         ------
-        FileNotFoundError : there is none.
+        FileNotFoundError, NotADirectoryError : there is none.
         IndexMismatch : a newer version of the software wrote it.
         IndexDamaged : it is not whole.
         """
         try:
             data = json.loads(path.read_bytes())
             written, checksum = int(data["format"]), data.pop("checksum")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise
         except (
             OSError,
@@ -128,7 +132,8 @@ class Manifest:
             records = {
                 name: GenerationRecord(**record) for name, record in data["generations"].items()
             }
-            manifest = cls(data["active"], records, tuple(data.get("published", ())), written)
+            live, newest = tuple(data.get("published", ())), data.get("newest", 0)
+            manifest = cls(data["active"], records, live, written, newest)
             manifest.current  # noqa: B018  # the active generation must be among them
             if manifest.published[-1] != manifest.active or not records.keys() >= {
                 *manifest.published
