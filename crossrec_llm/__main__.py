@@ -11,7 +11,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        print("crossrec: stopped", file=sys.stderr)
+        sys.stderr.write("crossrec: stopped\n")
         sys.exit(130)
 
 

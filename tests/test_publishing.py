@@ -12,7 +12,13 @@ import pytest
 
 import crossrec_llm
 from crossrec_llm import Recipe, Recommender, build, publishing
-from crossrec_llm.errors import IndexDamaged, IndexLocked, IndexMissing, QueryError
+from crossrec_llm.errors import (
+    IndexDamaged,
+    IndexLocked,
+    IndexMissing,
+    QueryError,
+    StoreUnavailable,
+)
 from crossrec_llm.store import Due, Index, IndexWriter, Ledger, LiveOptions
 from tests import shop
 from tests.small_index import build_tiny
@@ -22,6 +28,13 @@ Tiny = tuple[Path, Recipe]
 
 def other(recipe: Recipe, diversity: float = 0.7) -> Recipe:
     return replace(recipe, answering=replace(recipe.answering, diversity=diversity))
+
+
+def test_a_file_is_no_index(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,title")
+    for ask in (publishing.generations, publishing.gc, publishing.rollback, Recommender.open):
+        with pytest.raises((IndexMissing, StoreUnavailable), match="this is a file"):
+            ask(tmp_path / "items.csv")
 
 
 def live(index: Path, n: int, user: str = "newcomer") -> int:

@@ -55,7 +55,7 @@ def is_disk_full(error: Exception) -> bool:
         return getattr(error, "sqlite_errorname", "") in _FULL_IN_SQLITE
     if not isinstance(error, OSError):
         return False
-    words = ("requested and", "No space left", "quota exceeded")
+    words = ("requested and", *map(os.strerror, _FULL))
     in_words = error.errno is None and any(said in str(error) for said in words)
     return error.errno in _FULL or in_words
 

@@ -46,6 +46,13 @@ def test_a_damaged_generation_is_made_anew(path: Path, name: str) -> None:
     assert done.to_dict()["after"]["ok"]
 
 
+def test_what_is_mended_is_no_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
+    flip(active(path) / "generation.json")
+    assert repair(path).after.ok
+    assert not [told for told in caplog.records if told.name.startswith("crossrec_llm")]
+
+
 def test_a_damaged_generation_that_does_not_answer_is_removed(path: Path) -> None:
     before, now = answers(path), active(path)
     (other,) = (folder for folder in (path / "generations").iterdir() if folder != now)
