@@ -140,10 +140,10 @@ def gc(index: str | Path | None = None, keep: int = 2) -> Cleared:
     """
     if keep < 1:
         raise QueryError(f"keep must be 1 or more, not {keep}: the active generation stays")
+    size = _size(_place(index))  # opening removes what killed builds left
     with _writer(index) as writer:
         before = _manifest(writer)
         urls = {_url(writer, name) for name in before.generations}
-        size = _size(writer.path)
         removed = writer.collect(keep)
         notes = []
         for url in sorted(urls - {""}):

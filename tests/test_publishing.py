@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import crossrec_llm
-from crossrec_llm import Recipe, Recommender, build, publishing
+from crossrec_llm import Recipe, Recommender, build, publishing, upgrade
 from crossrec_llm.errors import (
     IndexDamaged,
     IndexLocked,
@@ -32,7 +32,7 @@ def other(recipe: Recipe, diversity: float = 0.7) -> Recipe:
 
 def test_a_file_is_no_index(tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text("item_id,title")
-    for ask in (publishing.generations, publishing.gc, publishing.rollback, Recommender.open):
+    for ask in (publishing.generations, publishing.gc, upgrade, Recommender.open):
         with pytest.raises((IndexMissing, StoreUnavailable), match="this is a file"):
             ask(tmp_path / "items.csv")
 
@@ -283,3 +283,12 @@ def test_a_publish_is_seen_whole_by_those_who_read(tiny: Tiny) -> None:
     stop.set()
     reader.join()
     assert not problems
+
+
+def test_what_a_killed_build_left_counts_as_freed(tiny: Tiny) -> None:
+    index, _ = tiny
+    draft = index / "generations" / "0002-abcdef01.partial"
+    draft.mkdir()
+    (draft / "raw.npy").write_bytes(bytes(1_000_000))
+    assert publishing.gc(index).freed >= 1_000_000
+    assert not draft.exists()

@@ -157,7 +157,7 @@ class IndexWriter:
     def close(self) -> None:
         """Give the lock back. Drafts that were not published are removed by the next one.
 
-        Where nothing was built or encoded yet, nothing stays.
+        Where nothing was built or encoded yet, nothing stays: a build was refused before.
         """
         bare = self._is_bare()
         self.ledger.close()
