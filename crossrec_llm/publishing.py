@@ -153,8 +153,8 @@ def gc(index: str | Path | None = None, keep: int = 2) -> Cleared:
             except StoreUnavailable as error:
                 notes.append(f"what Chroma has of them stays until the next gc or build: {error}")
         kept = sorted(_manifest(writer).generations, key=number_of)
-        freed = max(0, size - _size(writer.path))
-        return Cleared(tuple(removed), freed, tuple(kept), tuple(notes))
+    freed = max(0, size - _size(_place(index)))
+    return Cleared(tuple(removed), freed, tuple(kept), tuple(notes))
 
 
 def due(index: str | Path | None = None) -> Due:
