@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from crossrec_llm import __version__
 from crossrec_llm.answering import Policy, Standing, TunedBlend
-from crossrec_llm.drafting import Clock, Means, clearing, copy_draft, make_draft
+from crossrec_llm.drafting import Clock, Means, clearing, copy_draft, make_draft, require_server
 from crossrec_llm.errors import IndexDamaged, IndexMismatch
 from crossrec_llm.generation import Generation
 from crossrec_llm.kept import open_chroma, recipe_of
@@ -118,6 +118,7 @@ def build(
     source = source_of(items, interactions, rejects, replace)
     clock = Clock()
     means = source.means(index, recipe).tuning(tune)
+    require_server(means.recipe)
     inputs = source.fingerprint(means.recipe)
     with IndexWriter.open(index) as writer:
         active = writer.active
@@ -192,6 +193,7 @@ def tune(
         active = writer.active
         assert active is not None, "an index that opens has a generation"
         built = Generation.load(active)
+        require_server(built.recipe)
         events = writer.ledger.events()
         blend = dataclasses.replace(built.recipe.blend, tune=True)
         recipe = dataclasses.replace(built.recipe, blend=blend)

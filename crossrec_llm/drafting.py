@@ -30,6 +30,7 @@ from crossrec_llm.store import (
     StoredGeneration,
     reachability,
 )
+from crossrec_llm.store.chroma_errors import require_chroma
 from crossrec_llm.store.files import disk_errors
 from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.training import fit_blend
@@ -218,6 +219,17 @@ def copy_draft(
         fill(chroma, changed, writer.ledger.events(upto=old.change), templates)
         require_reachable(chroma, changed)
     return draft
+
+
+def require_server(recipe: Recipe) -> None:
+    """Ask the Chroma server of a recipe once whether it is there, before hours go into vectors.
+
+    Raises
+    ------
+    StoreUnavailable : it is not; nothing is asked where Chroma is embedded.
+    """
+    if recipe.store.url:
+        require_chroma(recipe.store.url, recipe.store.timeout)
 
 
 @contextmanager

@@ -12,7 +12,14 @@ from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
 from crossrec_llm.kept import recipe_of
 from crossrec_llm.resources import default_index
-from crossrec_llm.store import Due, Index, IndexWriter, Manifest, number_of, read_manifest
+from crossrec_llm.store import (
+    Due,
+    Index,
+    IndexWriter,
+    Manifest,
+    number_of,
+    read_manifest,
+)
 from crossrec_llm.store.files import disk_errors
 
 State = Literal["live", "before", "waiting"]
@@ -50,12 +57,14 @@ class Cleared:
 
     removed : names of generations, oldest first; freed : bytes; kept : the names of the rest;
     waiting : those of them that wait to be published.
+    notes : what of them is left on a Chroma server that does not answer.
     """
 
     removed: tuple[str, ...]
     freed: int
     kept: tuple[str, ...]
     waiting: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -139,17 +148,23 @@ def gc(index: str | Path | None = None, keep: int = 2, *, waiting: bool = False)
     """
     if keep < 1:
         raise QueryError(f"keep must be 1 or more, not {keep}: the active generation stays")
+    size = _size(_place(index))  # opening removes what killed builds left
     with _writer(index) as writer:
-        size = _size(writer.path)
-        with clearing(writer):
+        with clearing(writer) as cleared:
             removed = writer.collect(keep, keep_waiting=not waiting)
         left = _manifest(writer)
-        return Cleared(
-            removed=tuple(removed),
-            freed=max(0, size - _size(writer.path)),
-            kept=tuple(sorted(left.generations, key=number_of)),
-            waiting=tuple(left.waiting),
-        )
+    return Cleared(
+        removed=tuple(removed),
+        freed=max(0, size - _size(_place(index))),
+        kept=tuple(sorted(left.generations, key=number_of)),
+        waiting=tuple(left.waiting),
+        notes=tuple(
+            f"what Chroma has of them at {url} stays until the next gc or build: no server "
+            "answers there"
+            for url, done in cleared.items()
+            if not done
+        ),
+    )
 
 
 def due(index: str | Path | None = None) -> Due:

@@ -72,7 +72,7 @@ def upgrade(index: str | Path | None = None, *, dry_run: bool = False) -> Upgrad
 
 
 def _migrations(place: Path) -> tuple[Migration, ...]:
-    found = []
+    found, written = [], read_manifest(place).format
     with Ledger.open(place / "records.sqlite", write=False) as ledger:
         layout = ledger.layout
     if layout < LAYOUT:
@@ -84,7 +84,6 @@ def _migrations(place: Path) -> tuple[Migration, ...]:
                 "takes live changes; nothing that is in it changes",
             )
         )
-    written = read_manifest(place).format
     if written < FORMAT:
         found.append(
             Migration(

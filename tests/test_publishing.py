@@ -19,8 +19,15 @@ from crossrec_llm import (
     build,
     publishing,
     remove_items,
+    upgrade,
 )
-from crossrec_llm.errors import IndexDamaged, IndexLocked, IndexMissing, QueryError
+from crossrec_llm.errors import (
+    IndexDamaged,
+    IndexLocked,
+    IndexMissing,
+    QueryError,
+    StoreUnavailable,
+)
 from crossrec_llm.store import Due, Index, IndexWriter, Ledger, LiveOptions
 from tests import shop
 from tests.small_index import build_tiny
@@ -30,6 +37,13 @@ Tiny = tuple[Path, Recipe]
 
 def other(recipe: Recipe, diversity: float = 0.7) -> Recipe:
     return replace(recipe, answering=replace(recipe.answering, diversity=diversity))
+
+
+def test_a_file_is_no_index(tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("item_id,title")
+    for ask in (publishing.generations, publishing.gc, upgrade, Recommender.open):
+        with pytest.raises((IndexMissing, StoreUnavailable), match="this is a file"):
+            ask(tmp_path / "items.csv")
 
 
 def live(index: Path, n: int, user: str = "newcomer") -> int:
@@ -337,3 +351,12 @@ def test_a_kill_before_the_rename_keeps_what_was_removed_out(
     with Recommender.open(index) as recommender:
         catalogue = recommender.catalogue
         assert not catalogue.present[catalogue.ids.index(gone)]
+
+
+def test_what_a_killed_build_left_counts_as_freed(tiny: Tiny) -> None:
+    index, _ = tiny
+    draft = index / "generations" / "0002-abcdef01.partial"
+    draft.mkdir()
+    (draft / "raw.npy").write_bytes(bytes(1_000_000))
+    assert publishing.gc(index).freed > 900_000
+    assert not draft.exists()

@@ -8,8 +8,13 @@ import time
 
 import pytest
 
-from crossrec_llm import Recommender, build
+from crossrec_llm import Recommender, build, gc, rehearse, verify
+from crossrec_llm.builder import tune
+from crossrec_llm.errors import StoreUnavailable
 from crossrec_llm.recipe import Recipe
+from crossrec_llm.store import ChromaStore
+from tests import shop
+from tests.small_index import build_tiny, tiny_recipe
 from tests.store.conftest import own_server  # noqa: F401
 from tests.store.servers import Server
 
@@ -73,3 +78,34 @@ def test_away_slow_back_and_empty(own_server: Server, shop_files, tmp_path):  # 
         assert not build(*files, index, recipe=recipe).report
     with Recommender.open(index) as recommender:
         assert asked(recommender) == (ids, [])
+
+
+def test_what_can_be_done_while_it_is_away(own_server: Server, tmp_path):  # noqa: F811
+    server, index = own_server, tmp_path / "index"
+    recipe = tiny_recipe(tmp_path, store={"url": server.url})
+    first = build_tiny(index, recipe).generation
+    items = shop.items()
+    build(items, shop.interactions().slice(1), index, recipe=recipe)
+    assert verify(index).ok
+
+    server.kill()
+    started = time.perf_counter()
+    found = verify(index)
+    assert found.ok, "what was not looked at is not damaged"
+    assert any("was not looked at" in note and server.url in note for note in found.notes)
+    with pytest.raises(StoreUnavailable, match="no Chroma server answers"):
+        build(items, None, index, recipe=recipe, progress=lambda *_: pytest.fail("it was read"))
+    with pytest.raises(StoreUnavailable, match="no Chroma server answers"):
+        tune(index, progress=lambda *_: pytest.fail("it was fitted"))
+    with pytest.raises(StoreUnavailable, match="no Chroma server answers"):
+        rehearse(index, progress=lambda *_: pytest.fail("it was read"))
+    done = gc(index, keep=1)
+    assert done.removed == (first,)
+    assert [server.url in note for note in done.notes] == [True]
+    assert time.perf_counter() - started < 5, "nobody waits for it again and again"
+
+    server.start()
+    assert gc(index, keep=1).notes == ()
+    with ChromaStore.server(server.url) as store:
+        assert store._names()
+        assert not [name for name in store._names() if first in name]

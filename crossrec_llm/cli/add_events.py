@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 if TYPE_CHECKING:
     from crossrec_llm.live import LiveReport
@@ -17,6 +17,7 @@ RejectedFile = Annotated[
 
 
 @command
+@when_stopped("what was acknowledged stays; give the same again")
 def add_events(
     files: Annotated[
         list[Path],

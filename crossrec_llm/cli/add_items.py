@@ -7,10 +7,11 @@ import typer
 
 from crossrec_llm.cli import show
 from crossrec_llm.cli.add_events import RejectedFile, tell
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 
 @command
+@when_stopped("what was acknowledged stays; give the same again")
 def add_items(
     files: Annotated[
         list[Path],

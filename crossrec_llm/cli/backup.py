@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 
 @command
+@when_stopped("no backup was made")
 def backup(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the copy.")],
     where: Where,

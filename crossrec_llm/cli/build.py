@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 ItemFiles = Annotated[
     list[Path],
@@ -40,6 +40,7 @@ RejectsFile = Annotated[
 
 
 @command
+@when_stopped("a build goes on from here when run again")
 def build(
     where: Where,
     output: Output,

@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Erasing, Output, Where, command
+from crossrec_llm.cli.options import Erasing, Output, Where, command, when_stopped
 
 
 @command
+@when_stopped("`crossrec forget-user` without an id finishes what was begun")
 def forget_user(
     user_ids: Annotated[
         list[str] | None,

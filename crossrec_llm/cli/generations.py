@@ -74,4 +74,4 @@ def gc(
     removed = ", ".join(done.removed) or "nothing"
     show.say(f"{where.index}: removed {removed} ({done.freed / 2**20:,.1f} MB freed)")
     kept = (f"{name} waits and was kept; --waiting removes it" for name in done.waiting)
-    show.notes(kept, output.quiet)
+    show.notes([*kept, *done.notes], output.quiet)

@@ -84,7 +84,7 @@ def main(
 
 
 def run() -> None:
-    """The entry point."""
+    """What the entry point does."""
     try:
         app()
     except BrokenPipeError:

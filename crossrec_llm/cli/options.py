@@ -265,6 +265,19 @@ def narrowed(base: Narrow, words: str, name: str) -> Narrow:
     return dataclasses.replace(base, **given)
 
 
+_STOPPED: dict[Callable[..., None], str] = {}
+
+
+def when_stopped(words: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """What a command says of its work where Ctrl-C stops it; goes under `command`."""
+
+    def remember(function: Callable[..., None]) -> Callable[..., None]:
+        _STOPPED[function] = words
+        return function
+
+    return remember
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Register a command; parameters typed as Output, Where or Narrow become their fields.
 
@@ -307,7 +320,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
                     group.set_up()
             function(**values, **given)
         except KeyboardInterrupt as stopped:
-            print("crossrec: stopped; a build goes on from here when run again", file=sys.stderr)
+            words = _STOPPED.get(function)
+            print(f"crossrec: stopped{'; ' + words if words else ''}", file=sys.stderr)
             raise typer.Exit(130) from stopped
         except CrossrecError as error:
             print(f"crossrec: {error}", file=sys.stderr)

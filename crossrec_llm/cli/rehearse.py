@@ -7,7 +7,7 @@ import typer
 
 from crossrec_llm.cli import show
 from crossrec_llm.cli.build import InteractionFiles, MaybeItemFiles, MaybeRecipeName
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ _SHOWN = 5
 
 
 @command
+@when_stopped("what answers is as it was; texts that were encoded are kept")
 def rehearse(
     where: Where,
     output: Output,

@@ -6,11 +6,12 @@ import typer
 
 from crossrec_llm.cli import show
 from crossrec_llm.cli.add_events import tell
-from crossrec_llm.cli.options import Erasing, Output, Where, command
+from crossrec_llm.cli.options import Erasing, Output, Where, command, when_stopped
 from crossrec_llm.errors import QueryError
 
 
 @command
+@when_stopped("run it again, it goes on from here")
 def remove_items(
     item_ids: Annotated[list[str], typer.Argument(metavar="ID..", help="The items' ids.")],
     where: Where,

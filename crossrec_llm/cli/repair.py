@@ -3,10 +3,11 @@ from __future__ import annotations
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 
 @command
+@when_stopped("what was mended stays; run it again")
 def repair(where: Where, output: Output) -> None:
     """Make the damaged parts of the index anew from the truth, which is never guessed at."""
     from crossrec_llm.safekeeping import repair

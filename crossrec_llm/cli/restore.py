@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 
 @command
+@when_stopped("the index is whole, the old one or the backup")
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A backup.")],
     where: Where,

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 if TYPE_CHECKING:
     from crossrec_llm.answering import TunedBlend
 
 
 @command
+@when_stopped("one blend or the other answers; run it again")
 def tune(
     where: Where,
     output: Output,

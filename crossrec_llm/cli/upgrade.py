@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from crossrec_llm.cli import show
-from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 
 @command
+@when_stopped("run it again for what is left")
 def upgrade(
     where: Where,
     output: Output,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from crossrec_llm.builder import counted
-from crossrec_llm.drafting import Clock, Means, clearing, make_draft
+from crossrec_llm.drafting import Clock, Means, clearing, make_draft, require_server
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.evaluation.measures import Interval, interval, resampled
 from crossrec_llm.evaluation.measuring import Data, Measuring
@@ -126,6 +126,7 @@ def rehearse(
     source = source_of(items, interactions)
     clock = Clock()
     means = source.means(place, recipe)
+    require_server(means.recipe)
     inputs = source.fingerprint(means.recipe)
     with IndexWriter.open(place, make=False) as writer:
         live = writer.active or writer.stored(_active(writer))

@@ -28,8 +28,8 @@ from crossrec_llm.safekeeping.verifying import verify
 from crossrec_llm.store import Index, Ledger, Manifest, checks
 from crossrec_llm.store.database import end, go_on
 from crossrec_llm.store.erasures import KINDS
-from crossrec_llm.store.files import disk_errors, disk_full, sync_folder, sync_tree
-from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST
+from crossrec_llm.store.files import disk_errors, disk_full, is_disk_full, sync_folder, sync_tree
+from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST, missing
 from crossrec_llm.store.lock import locked
 from crossrec_llm.store.receipts import FOLDER as RECEIPTS
 from crossrec_llm.store.receipts import take_over_receipts
@@ -89,7 +89,7 @@ def backup(
     start, target = time.perf_counter(), Path(folder)
     path = Path(index) if index is not None else default_index()
     if not (path / MANIFEST).exists():
-        raise IndexMissing(f"{path}: there is no index here")
+        raise missing(path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StoreUnavailable(
             f"{target}: there is something already; give a new folder for each backup"
@@ -142,6 +142,7 @@ def restore(
     Raises
     ------
     IndexMissing, IndexDamaged : the backup is none, or not whole.
+    QueryError : it is the index itself, or one of them lies in the other.
     StoreUnavailable : there is something already, or the disk is full.
     IndexLocked : somebody makes a generation of the index that is to be replaced.
     """
@@ -149,6 +150,10 @@ def restore(
     path = Path(index) if index is not None else default_index()
     if not (source / MANIFEST).exists():
         raise IndexMissing(f"{source}: there is no backup here")
+    kept, replaced = source.resolve(), path.resolve()
+    if kept == replaced or kept in replaced.parents or replaced in kept.parents:
+        what = "is the index itself" if kept == replaced else "and the index lie in one another"
+        raise QueryError(f"{source}: this backup {what}; move one of them, or name another")
     there = path.is_dir() and any(path.iterdir())
     if there and not ((path / LEDGER).exists() or (path / GENERATIONS).exists()):
         raise StoreUnavailable(f"{path}: this folder holds other things; give a new or empty one")
@@ -193,7 +198,7 @@ def _copied(path: Path, target: Path, cache: bool) -> bool:
             if (path / name).exists():
                 shutil.copytree(path / name, target / name)
     except (FileNotFoundError, shutil.Error) as error:
-        if "No space left" in str(error):
+        if is_disk_full(error):
             raise disk_full(target) from error
         if (path / MANIFEST).read_bytes() == before:
             raise IndexDamaged(

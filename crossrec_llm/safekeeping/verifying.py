@@ -11,15 +11,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from crossrec_llm.errors import CrossrecError, IndexDamaged, IndexMismatch, IndexMissing
+from crossrec_llm.drafting import require_server
+from crossrec_llm.errors import (
+    CrossrecError,
+    IndexDamaged,
+    IndexMismatch,
+    StoreUnavailable,
+)
 from crossrec_llm.generation import COLLECTIONS, Generation
 from crossrec_llm.kept import open_chroma, recipe_of
 from crossrec_llm.meaning import inspect_cache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import Ledger, Manifest, StoredGeneration, checks, reachability
-from crossrec_llm.store.files import differing
-from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST, SEAL, load_generation
+from crossrec_llm.store.files import differing, disk_full, is_disk_full
+from crossrec_llm.store.index import (
+    CHROMA,
+    GENERATIONS,
+    LEDGER,
+    MANIFEST,
+    SEAL,
+    load_generation,
+    missing,
+)
 from crossrec_llm.store.manifest import is_whole
 from crossrec_llm.store.receipts import FOLDER as RECEIPTS
 from crossrec_llm.store.receipts import damaged_receipts
@@ -88,10 +102,11 @@ def verify(
     ------
     IndexMissing : there is none.
     IndexMismatch : a newer version of the software wrote it.
+    StoreUnavailable : the disk is so full that SQLite cannot read.
     """
     path = Path(index) if index is not None else default_index()
     if not (path / LEDGER).exists() and not (path / MANIFEST).exists():
-        raise IndexMissing(f"{path}: there is no index here")
+        raise missing(path)
     start = time.perf_counter()
     for _ in range(_TRIES):
         before = _bytes_of(path / MANIFEST)
@@ -175,7 +190,7 @@ class _Look:
                     for what in rows:
                         self._truth(file, what)
                     if not rows:
-                        self._quiet(reading, file, part)
+                        self._quiet(reading, file, part, "command that writes")
                 else:
                     self.notes.append(
                         f"{file.name}: rows have no checksums yet (an earlier version wrote it); "
@@ -186,6 +201,7 @@ class _Look:
                 found = reading.execute("SELECT value FROM about WHERE name = 'id'").fetchone()
                 id = str(found[0]) if found else ""
         except checks.UNREADABLE as error:
+            _require_room(file, error)
             self._truth(file, f"it cannot be read ({error})")
         if not any(problem.is_truth for problem in self.problems):
             with Ledger.open(file, write=False) as ledger:
@@ -214,11 +230,12 @@ class _Look:
                     "checksum yet; they get theirs when a build reads them"
                 )
             with closing(checks.lenient(file)) as reading:
-                self._quiet(reading, file, part)
+                self._quiet(reading, file, part, "build")
         except checks.UNREADABLE as error:
+            _require_room(file, error)
             self._bad(file, part, f"it cannot be read ({error})")
 
-    def _quiet(self, reading: sqlite3.Connection, file: Path, part: str) -> None:
+    def _quiet(self, reading: sqlite3.Connection, file: Path, part: str, sealing: str) -> None:
         """What holds no rows: the trees over them, and the bytes between."""
         unsound = checks.unsound(reading)
         for what in unsound:
@@ -229,7 +246,7 @@ class _Look:
         elif state in ("missing", "out of date"):
             self.notes.append(
                 f"{file.name}: its seal is {state}, so bytes that hold nothing were not looked "
-                "at; the next command that writes renews it"
+                f"at; the next {sealing} renews it"
             )
 
     def _database(self, file: Path) -> None:
@@ -313,6 +330,7 @@ class _Look:
             return
         part, generation = f"Chroma at {url}", Generation.load(active)
         try:
+            require_server(generation.recipe)
             with open_chroma(generation.recipe, active) as chroma:
                 for name in COLLECTIONS:
                     vectors = generation.rows_of(name)
@@ -322,6 +340,8 @@ class _Look:
                     if lost := reachability(search, vectors, sample=500).unreachable:
                         what = f"{len(lost)} of 500 vectors of {name!r} do not find themselves"
                         self._bad(active.folder, part, what, active.name)
+        except StoreUnavailable as error:
+            self.notes.append(f"what Chroma has was not looked at: {error}")
         except CrossrecError as error:
             self._bad(active.folder, part, str(error), active.name)
 
@@ -340,6 +360,12 @@ class _Look:
         )
         if others:
             self.notes.append(f"not looked at, as nothing is answered from it: {', '.join(others)}")
+
+
+def _require_room(file: Path, error: Exception) -> None:
+    """Refuse to say anything of a file that cannot be read for want of room."""
+    if is_disk_full(error):
+        raise disk_full(file) from error
 
 
 def _broken_log(file: Path) -> str | None:

@@ -18,7 +18,7 @@ from crossrec_llm.errors import (
     StoreUnavailable,
 )
 from crossrec_llm.store.checks import UNREADABLE, RowSums, describe_anew
-from crossrec_llm.store.files import disk_errors, disk_full
+from crossrec_llm.store.files import disk_errors, disk_full, is_disk_full
 from crossrec_llm.store.lock import holder, locked
 
 LAYOUT = 3
@@ -294,7 +294,7 @@ def _translated(path: Path) -> Iterator[None]:
         text = str(error)
         if text == _REPLACED:
             raise StoreUnavailable(f"{path}: {_REPLACED} meanwhile; open it again") from error
-        if "full" in text:
+        if is_disk_full(error):
             raise disk_full(path) from error
         if "locked" in text:
             raise IndexLocked(

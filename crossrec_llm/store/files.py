@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,9 @@ from pathlib import Path
 from crossrec_llm.errors import StoreUnavailable
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_IN_SQLITE = {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}
 _FAILING = {errno.EIO, errno.EROFS}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
@@ -29,6 +33,8 @@ def unavailable(place: Path, error: OSError) -> StoreUnavailable:
     if is_disk_full(error):
         return disk_full(place)
     reason = error.strerror or str(error)
+    if isinstance(error, shutil.Error):  # a list of all that could not be copied
+        reason = str(error.args[0][0][-1])
     return StoreUnavailable(f"{place}: cannot be written ({reason}); choose another folder")
 
 
@@ -40,9 +46,23 @@ def disk_full(place: Path | str) -> StoreUnavailable:
     )
 
 
-def is_disk_full(error: OSError) -> bool:
-    """Whether there was no room; numpy says so in words, without an error number."""
-    return error.errno in _FULL or (error.errno is None and "requested and" in str(error))
+def is_disk_full(error: Exception) -> bool:
+    """Whether there was no room; numpy and shutil say so in words, without an error number.
+
+    SQLite needs some even to read: for the file beside it that its readers and writers share.
+    """
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorname", "") in _FULL_IN_SQLITE
+    if not isinstance(error, OSError):
+        return False
+    words = ("requested and", *map(os.strerror, _FULL))
+    in_words = error.errno is None and any(said in str(error) for said in words)
+    return error.errno in _FULL or in_words
+
+
+def is_read_only(error: OSError) -> bool:
+    """Whether nothing may be written there."""
+    return error.errno in _READ_ONLY
 
 
 def is_disk_trouble(error: OSError) -> bool:
@@ -54,11 +74,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace a file in one step that survives a crash right after it."""
     partial = path.with_name(path.name + ".new")
     with disk_errors(path):
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
 
 

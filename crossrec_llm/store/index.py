@@ -150,11 +150,13 @@ def read_manifest(path: Path) -> Manifest:
     """
     try:
         return Manifest.read(path / MANIFEST)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise missing(path) from None
 
 
 def missing(path: Path) -> IndexMissing:
+    if path.is_file():
+        return IndexMissing(f"{path}: this is a file, not an index; an index is a folder")
     command = f"`crossrec build --items FILE --interactions FILE --index {path}`"
     if (path / LEDGER).exists():
         return IndexMissing(f"{path}: this index was never finished; run {command} again")

@@ -8,19 +8,19 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from crossrec_llm.errors import IndexLocked, StoreUnavailable
-from crossrec_llm.store.files import disk_errors, write_atomically
+from crossrec_llm.store.files import disk_errors, is_read_only, write_atomically
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
 LOCK = "lock"
-_HOLDER = "lock.holder"
+HOLDER = "lock.holder"
 _LOOKS = 8  # who took the lock writes down a moment later who that is
 
 
@@ -52,7 +52,8 @@ def take_lock(path: Path) -> FileLock:
     Raises
     ------
     IndexLocked : at once, naming the process that writes.
-    StoreUnavailable : the place cannot be written, or its filesystem has no locks.
+    StoreUnavailable : the place cannot be written, or its filesystem has no locks. No room to say
+        who holds it is no reason.
     """
     from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
@@ -70,6 +71,11 @@ def take_lock(path: Path) -> FileLock:
         except OSError as error:
             if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
                 raise _no_locks(path) from error
+            if is_read_only(error):
+                reason = error.strerror or "no permission"
+                raise StoreUnavailable(
+                    f"{path}: this index is read-only here ({reason})"
+                ) from error
             raise
     if isinstance(
         cast(BaseFileLock, lock), SoftFileLock
@@ -82,7 +88,9 @@ def take_lock(path: Path) -> FileLock:
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
-        write_atomically(path / _HOLDER, json.dumps(me).encode())
+        with suppress(StoreUnavailable):  # it is only a label, and a full disk has to be cleared
+            (path / HOLDER).unlink(missing_ok=True)
+            write_atomically(path / HOLDER, json.dumps(me).encode())
     except BaseException:
         lock.release()
         raise
@@ -91,7 +99,7 @@ def take_lock(path: Path) -> FileLock:
 
 def free_lock(path: Path, lock: FileLock) -> None:
     if lock.is_locked:
-        (path / _HOLDER).unlink(missing_ok=True)
+        (path / HOLDER).unlink(missing_ok=True)
         lock.release()
 
 
@@ -115,7 +123,7 @@ def is_held(path: Path) -> bool:
 def _written_down(path: Path) -> str:
     """Who that is, in words; "" for nobody."""
     try:
-        who = json.loads((path / _HOLDER).read_bytes())
+        who = json.loads((path / HOLDER).read_bytes())
         if who["host"] != socket.gethostname() or _is_alive(int(who["pid"])):
             return f"process {who['pid']} on {who['host']} (since {who['since']})"
     except (OSError, ValueError, TypeError, KeyError, OverflowError):

@@ -44,14 +44,18 @@ class Manifest:
     published : those that were live, in the order in which they went live; the last one is the
         active one. Where it is not given, all of them were, in the order of their numbers. The
         others were rehearsed, or rolled back from.
+    newest : the highest number that a generation ever had; it is not given to another one.
     """
 
     active: str
     generations: Mapping[str, GenerationRecord]
     published: tuple[str, ...] = ()
     format: int = FORMAT
+    newest: int = 0
 
     def __post_init__(self) -> None:
+        newest = max([self.newest, *map(number_of, self.generations)])
+        object.__setattr__(self, "newest", newest)
         if not self.published:
             before = sorted(self.generations.keys() - {self.active}, key=number_of)
             object.__setattr__(self, "published", (*before, self.active))
@@ -81,7 +85,7 @@ class Manifest:
         else:
             live = (*self.published, name)
         known = {**self.generations, name: replace(self.generations[name], truth="")}
-        return Manifest(name, known, live)
+        return replace(self, active=name, generations=known, published=live, format=FORMAT)
 
     def keeping(self, keep: int, *, waiting: int) -> Manifest:
         """With the newest `keep` that were live (1 or more), and the newest `waiting` others."""
@@ -102,14 +106,14 @@ class Manifest:
 
         Raises
         ------
-        FileNotFoundError : there is none.
+        FileNotFoundError, NotADirectoryError : there is none.
         IndexMismatch : a newer version of the software wrote it.
         IndexDamaged : it is not whole.
         """
         try:
             data = json.loads(path.read_bytes())
             written, checksum = int(data["format"]), data.pop("checksum")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise
         except (
             OSError,
@@ -131,7 +135,8 @@ class Manifest:
             records = {
                 name: GenerationRecord(**record) for name, record in data["generations"].items()
             }
-            manifest = cls(data["active"], records, tuple(data.get("published", ())), written)
+            live, newest = tuple(data.get("published", ())), data.get("newest", 0)
+            manifest = cls(data["active"], records, live, written, newest)
             manifest.current  # noqa: B018  # the active generation must be among them
             if manifest.published[-1] != manifest.active or not records.keys() >= {
                 *manifest.published

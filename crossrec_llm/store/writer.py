@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,7 @@ from crossrec_llm.store.index import (
     read_manifest,
 )
 from crossrec_llm.store.ledger import Ledger
-from crossrec_llm.store.lock import LOCK, free_lock, take_lock
+from crossrec_llm.store.lock import HOLDER, LOCK, free_lock, take_lock
 from crossrec_llm.store.manifest import FORMAT, GenerationRecord, Manifest, number_of
 from crossrec_llm.store.receipts import complete_receipts
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CACHE, ASIDE, CHECKSUMS = "vectors.cache", "rehearsed", "checksums.json"
+_PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +92,10 @@ class IndexWriter:
     active : the generation that answers now; None before the first, or if it is damaged.
     """
 
-    def __init__(self, path: Path, lock: FileLock, ledger: Ledger, keep: int) -> None:
-        self.path, self.ledger = path, ledger
+    def __init__(
+        self, path: Path, lock: FileLock, ledger: Ledger, keep: int, *, made: bool = False
+    ) -> None:
+        self.path, self.ledger, self._made = path, ledger, made
         self.cache_path = path / CACHE
         self._lock, self._keep = lock, keep
         self._manifest = read_manifest(path) if (path / MANIFEST).exists() else None
@@ -102,7 +106,7 @@ class IndexWriter:
                     path, self._manifest, self._manifest.active, ledger.id
                 )
             except IndexDamaged as error:  # the next generation replaces it
-                _log.warning("%s", error)
+                _log.info("%s", error)
 
     @classmethod
     def open(cls, path: Path, *, keep: int = 2, make: bool = True) -> Self:
@@ -124,16 +128,19 @@ class IndexWriter:
             raise StoreUnavailable(f"{path}: this is a file; an index is a folder")
         if not make:
             read_manifest(path)
+        made = not path.exists()
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(path)
             (path / GENERATIONS).mkdir(exist_ok=True)
         lock = take_lock(path)
         try:
+            for left in (path / GENERATIONS).glob(f"*{_PARTIAL}"):  # first: it may fill the disk
+                shutil.rmtree(left, ignore_errors=True)
             seal_path(path / CACHE).unlink(missing_ok=True)  # it is written to from now on
             ledger = Ledger.open(path / LEDGER, write=True, held=True)
             try:
-                return cls(path, lock, ledger, keep)
+                return cls(path, lock, ledger, keep, made=made)
             except BaseException:
                 ledger.close()
                 raise
@@ -150,10 +157,30 @@ class IndexWriter:
             raise unavailable(self.path, error) from error
 
     def close(self) -> None:
-        """Give the lock back. Drafts that were not published are removed by the next one."""
+        """Give the lock back. Drafts that were not published are removed by the next one.
+
+        Where nothing was built or encoded yet, nothing stays: a build was refused before.
+        """
+        bare = self._is_bare()
         self.ledger.close()
+        if bare:
+            for file in self.path.glob(f"{LEDGER}*"):
+                file.unlink()
+            (self.path / GENERATIONS).rmdir()
+            (self.path / LOCK).unlink(missing_ok=True)
         reseal(self.cache_path)
         free_lock(self.path, self._lock)
+        if bare and self._made:
+            with suppress(OSError):  # somebody else has begun in it
+                self.path.rmdir()
+
+    def _is_bare(self) -> bool:
+        """Whether there is nothing in it that took any work."""
+        generations = self.path / GENERATIONS
+        names = {entry.name.removeprefix(LEDGER) for entry in self.path.iterdir()}
+        ours = {"", "-wal", "-shm", ".seal", GENERATIONS, LOCK, HOLDER}
+        empty = names <= ours and not any(generations.iterdir())
+        return empty and not self.ledger.item_count and not self.ledger.change
 
     def begin(self, parts: Mapping[str, str]) -> Draft:
         """Start a generation made from these parts in a folder of its own.
@@ -163,10 +190,10 @@ class IndexWriter:
         is removed here.
         """
         known = self._manifest.generations if self._manifest else {}
-        number = max(map(number_of, known), default=0) + 1
+        number = self._manifest.newest + 1 if self._manifest else 1
         digest = hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()
         name = f"{number:04d}-{digest[:8]}"
-        folder = self._folder(name + ".partial")
+        folder = self._folder(name + _PARTIAL)
         with disk_errors(folder):
             self._remove_all_but(known)
             folder.mkdir()

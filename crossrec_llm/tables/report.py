@@ -263,6 +263,7 @@ class RejectLog:
         self._path = None if path is None else Path(path)
         self._unsaid = unsaid or (lambda content: False)
         self._file: TextIO | None = None
+        self._written = False
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.examples: dict[str, list[Reject]] = defaultdict(list)
 
@@ -287,6 +288,8 @@ class RejectLog:
         try:
             with _writing(self._path):
                 self._file.close()
+                if error is not None and not self._written:  # refused before any row was looked at
+                    self._path.unlink()
         except CrossrecError:
             if error is None:  # else that one says what went wrong first
                 raise
@@ -316,6 +319,7 @@ class RejectLog:
             ]
             with _writing(self._path):
                 csv.writer(self._file).writerows(rows)
+            self._written = True
 
 
 @contextmanager

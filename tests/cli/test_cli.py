@@ -12,6 +12,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from crossrec_llm.__main__ import main as start
 from crossrec_llm.cli.main import app
 from crossrec_llm.meaning import Encoder
 from crossrec_llm.store import IndexWriter
@@ -386,3 +387,33 @@ def test_completion_is_offered(crossrec):
         "COMP_WORDS": "crossrec si", "COMP_CWORD": "1"},
     )  # fmt: skip
     assert "similar" in result.stdout
+
+
+def test_ctrl_c_says_what_is_true_for_the_command(crossrec, monkeypatch, tmp_path):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("crossrec_llm.live.add_events", stop)
+    monkeypatch.setattr("crossrec_llm.safekeeping.verify", stop)
+    code, _, err = crossrec("add-events", tmp_path / "new.csv")
+    said = "crossrec: stopped; what was acknowledged stays; give the same again\n"
+    assert (code, err) == (130, said)
+    code, _, err = crossrec("verify")
+    assert (code, err) == (130, "crossrec: stopped\n")
+
+
+def test_ctrl_c_while_things_are_imported(monkeypatch, capsys):
+    class Stopped:
+        def __getattr__(self, _):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "crossrec_llm.cli.main", Stopped())
+    with pytest.raises(SystemExit) as ended:
+        start()
+    assert (ended.value.code, capsys.readouterr().err) == (130, "crossrec: stopped\n")
+
+
+def test_a_refused_first_build_leaves_nothing(crossrec, tmp_path):
+    (tmp_path / "colours.csv").write_text("item_id,colour\nx,red\n")
+    code, _, _ = crossrec("build", "--items", tmp_path / "colours.csv", "--index", tmp_path / "new")
+    assert (code, (tmp_path / "new").exists()) == (2, False)

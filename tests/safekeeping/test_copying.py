@@ -73,6 +73,11 @@ def test_what_is_refused(path: Path, kept: Path, tmp_path: Path) -> None:
         restore(tmp_path / "nothing", path)
     with pytest.raises(StoreUnavailable, match="--force"):
         restore(kept, path)
+    with pytest.raises(QueryError, match="is the index itself"):
+        restore(path / ".." / path.name, path, force=True)
+    with pytest.raises(QueryError, match="lie in one another"):
+        restore(path, path / "inside", force=True)
+    assert verify(path).ok
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
     with pytest.raises(StoreUnavailable, match="other things"):

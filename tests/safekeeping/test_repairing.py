@@ -61,6 +61,13 @@ def test_chroma_is_filled_with_what_was_there_at_the_build(path: Path) -> None:
     assert told() == before
 
 
+def test_what_is_mended_is_no_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
+    flip(active(path) / "generation.json")
+    assert repair(path).after.ok
+    assert not [told for told in caplog.records if told.name.startswith("crossrec_llm")]
+
+
 def test_a_damaged_generation_that_does_not_answer_is_removed(path: Path) -> None:
     before, now = answers(path), active(path)
     (other,) = (folder for folder in (path / "generations").iterdir() if folder != now)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import shutil
 import sqlite3
 from contextlib import closing
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crossrec_llm import verify
-from crossrec_llm.errors import IndexDamaged, IndexMismatch, IndexMissing
+from crossrec_llm.errors import IndexDamaged, IndexMismatch, IndexMissing, StoreUnavailable
 from crossrec_llm.generation import Generation
 from crossrec_llm.store import Index, Ledger
 from tests.safekeeping.conftest import active, flip
@@ -196,6 +197,33 @@ def test_a_newer_format_is_refused_and_a_flipped_one_found(path: Path) -> None:
 def test_no_index(tmp_path: Path) -> None:
     with pytest.raises(IndexMissing):
         verify(tmp_path)
+    (tmp_path / "items.csv").write_text("item_id,title")
+    with pytest.raises(IndexMissing, match="this is a file, not an index"):
+        verify(tmp_path / "items.csv")
+
+
+@pytest.mark.parametrize("name", ["records.sqlite", "vectors.cache"])
+def test_a_full_disk_is_no_damage(path: Path, name: str) -> None:
+    """SQLite makes a file beside one that it reads, and then has no room for it."""
+    other = {"records.sqlite": "vectors.cache", "vectors.cache": "records.sqlite"}[name]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(sqlite3.connect(path / other)) as connection:  # has its file already
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+        try:
+            with pytest.raises(StoreUnavailable, match=f"{name}: the disk is full"):
+                verify(path)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert verify(path).ok
+
+
+def test_who_renews_a_seal(path: Path) -> None:
+    (path / "vectors.cache.seal").unlink()
+    (path / "records.sqlite.seal").unlink()
+    records, cache = [note for note in verify(path).notes if "its seal is missing" in note]
+    assert records.endswith("the next command that writes renews it")
+    assert cache.endswith("the next build renews it")
 
 
 def test_a_damaged_part_is_not_answered_from(path: Path) -> None:

@@ -21,7 +21,7 @@ from crossrec_llm.errors import (
     IndexMissing,
     StoreUnavailable,
 )
-from crossrec_llm.store import Index, IndexWriter, StoredGeneration, Truth, damage
+from crossrec_llm.store import Index, IndexWriter, Ledger, StoredGeneration, Truth, damage
 from crossrec_llm.store import files as files_module
 from tests.store.small import make_events, make_items, no_rows
 
@@ -163,10 +163,48 @@ def test_nothing_there(path: Path) -> None:
 
 
 def test_a_build_that_was_never_finished(path: Path) -> None:
-    with IndexWriter.open(path):
-        pass
+    with IndexWriter.open(path) as writer:
+        writer.cache_path.write_bytes(b"")
     with pytest.raises(IndexMissing, match="never finished; run `crossrec build"):
         Index.open(path)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_was_refused_before_anything_was_kept_leaves_nothing(path: Path, there: bool) -> None:
+    if there:
+        path.mkdir(parents=True)
+    with pytest.raises(RuntimeError, match="mine"), IndexWriter.open(path):
+        raise RuntimeError("mine")
+    assert path.exists() == there
+    assert not there or not list(path.iterdir())
+    built(path, "a")
+    with pytest.raises(RuntimeError, match="mine"), IndexWriter.open(path):
+        raise RuntimeError("mine")
+    Index.open(path).close()
+
+
+def test_what_filled_the_disk_is_removed_before_the_records_need_room(path: Path) -> None:
+    built(path, "a")
+    draft = path / "generations" / "0002-abcdef01.partial"
+    draft.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "open", lambda *_, **__: pytest.fail(f"{draft}" * draft.exists()))
+        with pytest.raises(pytest.fail.Exception, match=r"^$"):
+            IndexWriter.open(path)
+
+
+def test_a_number_is_given_once(path: Path) -> None:
+    """But to a draft that was never a generation: it is made again by the same name."""
+    built(path, "a")
+    with IndexWriter.open(path) as writer:
+        killed = writer.begin({"encoder": "mini"}).name
+        assert writer.begin({"encoder": "mini"}).name == killed
+        draft = writer.begin({"encoder": "mini"})
+        (draft.folder / "part.txt").write_text("b")
+        assert writer.seal(draft, {}).name == killed
+        writer.drop([killed])
+    with IndexWriter.open(path) as writer:
+        assert (killed[:5], writer.begin({"encoder": "mini"}).name[:5]) == ("0002-", "0003-")
 
 
 def test_a_file_or_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
@@ -207,6 +245,7 @@ def remove_generation(path: Path) -> None:
 def test_a_damaged_generation_is_named_and_can_be_built_again(
     path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     built(path, "a")
     damage(path)
     with pytest.raises(IndexDamaged, match=r"0001-.*crossrec repair"):
@@ -297,13 +336,16 @@ def test_a_holder_that_cannot_be_read_is_another_process(path: Path) -> None:
             IndexWriter.open(path)
 
 
-def test_a_lock_is_given_back_when_its_holder_cannot_be_noted(
+def test_a_lock_holds_where_there_is_no_room_to_say_whose_it_is(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What makes room has to take it."""
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "")))
-        with pytest.raises(StoreUnavailable, match=r"lock.holder: the disk is full"):
-            IndexWriter.open(path)
+        with IndexWriter.open(path):
+            assert not list(path.glob("lock.holder*"))
+            with pytest.raises(IndexLocked, match="another process is writing"):
+                IndexWriter.open(path)
     IndexWriter.open(path).close()
 
 

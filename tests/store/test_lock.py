@@ -89,3 +89,15 @@ def test_a_filesystem_without_locks(
     with pytest.raises(StoreUnavailable, match=said), locked(tmp_path):
         pass
     assert not list(tmp_path.glob("lock.holder"))
+
+
+@pytest.mark.parametrize("how", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_an_index_that_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: int
+) -> None:
+    def acquire(_: object) -> None:
+        raise OSError(how, os.strerror(how))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+    with pytest.raises(StoreUnavailable, match="this index is read-only here"), locked(tmp_path):
+        pass
