@@ -61,7 +61,7 @@ def test_away_slow_back_and_empty(own_server: Server, shop_files, tmp_path):  # 
         standby._rest._until = math.inf
         started = time.perf_counter()
         assert asked(recommender) == (ids, [NOTE])
-        assert time.perf_counter() - started < 2, "and the next has none"
+        assert time.perf_counter() - started < 10, "and the next has none"
         server.go_on()
 
         server.kill()
@@ -102,7 +102,7 @@ def test_what_can_be_done_while_it_is_away(own_server: Server, tmp_path):  # noq
     done = gc(index, keep=1)
     assert done.removed == (first,)
     assert [server.url in note for note in done.notes] == [True]
-    assert time.perf_counter() - started < 5, "nobody waits for it again and again"
+    assert time.perf_counter() - started < 20, "nobody waits for it again and again"
 
     server.start()
     assert gc(index, keep=1).notes == ()

@@ -23,16 +23,12 @@ LEAST: dict[str, float] = {
     "share of the sites passed": 1,
     "share of the flips found": 1,
     "operations": 20_000,
-    "publishes": 2,
     "recall@10 of the worst collection": 0.98,
-    "events appended a second, in batches": 2_000,
-    "single events appended a second": 100,
     "users: found before, share": 1,
     "items: found before, share": 1,
 }
 MOST: dict[str, float] = {
     "points with something lost, wrong or stuck": 0,
-    "seconds until it answers again, worst": 5,
     "flips after which an answer is wrong": 0,
     "backups of more than one moment": 0,
     "backups without something acknowledged before": 0,
@@ -45,18 +41,20 @@ MOST: dict[str, float] = {
     "acknowledged changes lost": 0,
     "changes that nobody was told of": 0,
     "damage found at the end": 0,
-    "seconds until refused, worst": 1,
-    "seconds until another process sees an event, worst": 1,
     "builds refused without pid, host and since": 0,
-    "s until another process sees an event, worst": 1,
     "new items that are not found": 0,
     "users: found after": 0,
     "items: found after": 0,
+}
+# Only the long form has to be as long as this, is long enough to say this, and is timed: a test
+# that fails on a busy machine says nothing.
+LONG_MOST: dict[str, float] = {
+    "seconds until it answers again, worst": 5,
+    "seconds until refused, worst": 1,
+    "seconds until another process sees an event, worst": 1,
+    "s until another process sees an event, worst": 1,
     "users: seconds until erased": 60,
     "items: seconds until erased": 60,
-}
-# Only the long form has to be as long as this, and is long enough to say this.
-LONG_MOST: dict[str, float] = {
     "ms of a look when nothing is new": 0.1,
     "p50 with live events over p50 without": 1.5,
     "memory slope, MB an hour": 1,
@@ -69,6 +67,9 @@ LONG: dict[str, float] = {
     "cycles": 100,
     "rounds of each": 100,
     "operations": 200_000,
+    "publishes": 2,
+    "events appended a second, in batches": 2_000,
+    "single events appended a second": 100,
 }
 
 

@@ -19,7 +19,7 @@ from crossrec_llm.errors import UnknownUser
 from durability import _driver, _shop
 from durability._driver import Say
 
-SHORT, LONG = 20.0, 3600.0  # seconds
+SHORT, LONG = 12.0, 3600.0  # seconds
 RATE = 20  # questions a second
 APPENDS = 5  # a second
 WARM = 0.25  # of the time, before memory is compared

@@ -415,7 +415,7 @@ def test_who_cannot_begin_in_time_is_refused(ledger: Ledger, path: Path, change:
         started = time.perf_counter()
         with pytest.raises(IndexLocked, match="another process"):
             change(other)
-        assert time.perf_counter() - started < 4, "0.8 s, on a machine that is not overloaded"
+        assert time.perf_counter() - started < 8, "0.8 s, on a machine that is not overloaded"
     with Ledger.open(path, write=False) as reader, pytest.raises(StoreUnavailable):
         change(reader)
 

@@ -145,7 +145,7 @@ def test_a_reader_keeps_seeing_what_was_acknowledged(ledger: Ledger, path: Path)
         execute("DELETE FROM events")
         started = time.perf_counter()
         assert reader.events().equals(EVENTS)
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 5
 
 
 def test_a_reader_cannot_write(ledger: Ledger, path: Path) -> None:

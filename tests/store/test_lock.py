@@ -46,7 +46,7 @@ def test_the_second_is_refused_and_a_dead_ones_lock_is_free(
         started = time.perf_counter()
         with pytest.raises(IndexLocked) as refused, locked(tmp_path):
             pass
-        assert time.perf_counter() - started < 1
+        assert time.perf_counter() - started < 5
         assert f"process {child.pid} on {socket.gethostname()} (since 20" in str(refused.value)
         child.kill()
         child.wait()
