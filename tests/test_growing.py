@@ -142,7 +142,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes, st.sampled_from([2, 300]))
 @example([("take", "u4", "i9", "dislike")], 2)  # the only one who had it
 def test_counts_and_neighbours_are_those_of_a_fresh_fit(tmp_path_factory, made, keep):
@@ -170,7 +170,7 @@ def test_counts_and_neighbours_are_those_of_a_fresh_fit(tmp_path_factory, made, 
     shop.ledger.close()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(changes)
 def test_removed_items_never_come_and_new_ones_are_found(tmp_path_factory, made):
     shop = Shop(tmp_path_factory.mktemp("shop"), recipe_of(rho=0.3))
