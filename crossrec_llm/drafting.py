@@ -28,6 +28,7 @@ from crossrec_llm.store import (
     Draft,
     IndexWriter,
     StoredGeneration,
+    StoreOptions,
     reachability,
 )
 from crossrec_llm.store.chroma_errors import require_chroma
@@ -260,6 +261,7 @@ def clearing(writer: IndexWriter) -> Iterator[dict[str, bool]]:
     active = writer.manifest.active
     for url in sorted(before | _servers(writer) | erasures.servers):
         try:
+            require_chroma(url, StoreOptions().timeout)  # once: it is asked again the next time
             with ChromaStore.server(url, prefix=writer.stored(active).prefix) as chroma:
                 chroma.keep(writer.prefixes)
             cleared[url] = True
