@@ -105,7 +105,6 @@ def write(
         execute("DELETE FROM event_ids WHERE change <= ?", (dropped,))
         _Application(database, execute, merged, difference, progress).run()
         execute(_FORGOTTEN, (oldest,))
-        execute("DELETE FROM event_ids WHERE user_id NOT IN (SELECT user_id FROM users)")
         about = [("content", content_digest), ("folded", str(upto))]
         database.insert("INSERT OR REPLACE INTO about VALUES (?, ?)", about)
     return True
