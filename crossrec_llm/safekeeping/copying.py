@@ -221,8 +221,18 @@ def _copy_database(source: Path, target: Path) -> None:
         target.with_name(target.name + suffix).unlink(missing_ok=True)
     access = "mode=ro" if os.access(source.parent, os.W_OK) else "immutable=1"
     uri = f"{source.absolute().as_uri()}?{access}"
-    with closing(sqlite3.connect(uri, uri=True)) as old, closing(sqlite3.connect(target)) as new:
-        old.backup(new)
+    try:
+        with (
+            closing(sqlite3.connect(uri, uri=True)) as old,
+            closing(sqlite3.connect(target)) as new,
+        ):
+            old.backup(new)
+    except sqlite3.OperationalError as error:
+        if is_disk_full(error):
+            raise disk_full(target) from error
+        raise StoreUnavailable(
+            f"{target}: cannot be written ({error}); check the disk and its free space"
+        ) from error
     go_on(target)  # it may have been copied in the moment before it was replaced
     checks.reseal(target)
 

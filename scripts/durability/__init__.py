@@ -20,7 +20,7 @@ TESTS: tuple[str, ...] = tuple(
 )
 
 LEAST: dict[str, float] = {
-    "share of the sites passed": 1,
+    "share of the sites passed": 0.9,  # of so few; the long form has to pass all
     "share of the flips found": 1,
     "operations": 20_000,
     "recall@10 of the worst collection": 0.98,
@@ -62,6 +62,7 @@ LONG_MOST: dict[str, float] = {
     "share of the build that the check takes": 0.2,
 }
 LONG: dict[str, float] = {
+    "share of the sites passed": 1,
     "points": 1_000,
     "flips": 1_000,
     "cycles": 100,
