@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from tests.small import unit_rows
 RECIPE = Recipe.from_dict({"blend": {"tune": False}, "signals": {"als": {"factors": 4}}})
 
 
-@pytest.fixture(scope="package", autouse=True)
-def hashing() -> Iterator[None]:
+@contextmanager
+def hashed() -> Iterator[None]:
     """Vectors by a hash of the words, so that no model is run."""
 
     def encode(_: Encoder, texts: list[str], prompt: str, task: str) -> np.ndarray:
@@ -30,6 +31,12 @@ def hashing() -> Iterator[None]:
         patch.setattr(Encoder, "dim", 16)
         patch.setattr(Encoder, "tokens", tokens)
         patch.setattr(Encoder, "_encode", encode)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hashing() -> Iterator[None]:
+    with hashed():
         yield
 
 
@@ -49,7 +56,7 @@ def events() -> list[dict]:
     ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("kept") / "shop"
     for edition in ("old", "new"):
