@@ -59,10 +59,11 @@ def events() -> list[dict]:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("kept") / "shop"
-    for edition in ("old", "new"):
-        build(items(edition), events(), path, recipe=RECIPE)
-    add_items(path, [{"item_id": "live", "title": "paper lantern"}])
-    add_events(path, [{"user_id": "u1", "item_id": "live", "timestamp": 1.7e9}])
+    with hashed():  # before that of the module
+        for edition in ("old", "new"):
+            build(items(edition), events(), path, recipe=RECIPE)
+        add_items(path, [{"item_id": "live", "title": "paper lantern"}])
+        add_events(path, [{"user_id": "u1", "item_id": "live", "timestamp": 1.7e9}])
     return path
 
 
