@@ -52,16 +52,16 @@ def fit_situation(
     return Tuned(situation, grown.trees, head, figures), ""
 
 
-_NEEDED = f"people to fit it on, at least {LEAST_CASES} needed"
+_FEW = "people to fit it on, at least"
 
 
 def too_few(people: int) -> str:
-    return f"{people} {_NEEDED}"
+    return f"{people} {_FEW} {LEAST_CASES} needed"
 
 
 def is_too_few(why: str) -> bool:
     """Whether `too_few` said so."""
-    return why.endswith(_NEEDED)
+    return _FEW in why
 
 
 @dataclass(frozen=True, eq=False)
