@@ -216,9 +216,7 @@ def copy_draft(
             with disk_errors(draft.folder):
                 shutil.copytree(old.folder / "chroma", draft.folder / "chroma")
         return draft
-    with chroma_of(writer, recipe, draft) as chroma:
-        fill(chroma, changed, writer.ledger.events(upto=old.change), templates)
-        require_reachable(chroma, changed)
+    fill_draft(writer, draft, changed, writer.ledger.events(upto=old.change), templates)
     return draft
 
 
@@ -241,6 +239,27 @@ def chroma_of(writer: IndexWriter, recipe: Recipe, draft: Draft) -> Iterator[Col
         erasures.servers = {*erasures.servers, recipe.store.url}
     with open_chroma(recipe, draft) as chroma:
         yield chroma
+
+
+def fill_draft(
+    writer: IndexWriter,
+    draft: Draft,
+    generation: Generation,
+    events: pa.Table,
+    templates: Templates,
+    progress: Progress | None = None,
+    *,
+    only: Sequence[CollectionName] = COLLECTIONS,
+) -> None:
+    """Fill the collections of a draft, and check that what is in them is found.
+
+    Raises
+    ------
+    StoreError : as `require_reachable`.
+    """
+    with chroma_of(writer, generation.recipe, draft) as chroma:
+        fill(chroma, generation, events, templates, progress, only=only)
+        require_reachable(chroma, generation, only=only)
 
 
 @contextmanager

@@ -11,6 +11,12 @@ from crossrec_llm.cli.options import Output, Where, command, when_stopped
 if TYPE_CHECKING:
     from crossrec_llm.live import LiveReport
 
+LiveFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE..", help="CSV, JSON lines or parquet, also .gz, .zst; - is stdin."
+    ),
+]
 RejectedFile = Annotated[
     Path | None, typer.Option("--rejects", help="CSV file for the rows that are not used.")
 ]
@@ -19,12 +25,7 @@ RejectedFile = Annotated[
 @command
 @when_stopped("what was acknowledged stays; give the same again")
 def add_events(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE..", help="CSV, JSON lines or parquet, also .gz, .zst; - is stdin."
-        ),
-    ],
+    files: LiveFiles,
     where: Where,
     output: Output,
     rejects: RejectedFile = None,

@@ -1,24 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from crossrec_llm.cli import show
-from crossrec_llm.cli.add_events import RejectedFile, tell
+from crossrec_llm.cli.add_events import LiveFiles, RejectedFile, tell
 from crossrec_llm.cli.options import Output, Where, command, when_stopped
 
 
 @command
 @when_stopped("what was acknowledged stays; give the same again")
 def add_items(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="FILE..", help="CSV, JSON lines or parquet, also .gz, .zst; - is stdin."
-        ),
-    ],
+    files: LiveFiles,
     where: Where,
     output: Output,
     rejects: RejectedFile = None,

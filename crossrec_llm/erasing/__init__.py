@@ -15,20 +15,19 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.builder import build, counted
-from crossrec_llm.drafting import chroma_of, clearing, fill, require_reachable
+from crossrec_llm.drafting import clearing, fill_draft
 from crossrec_llm.erasing.places import named_in_leftovers, places, remove_leftovers
 from crossrec_llm.erasing.proving import traces_of
 from crossrec_llm.erasing.scanning import Found, Scanner
 from crossrec_llm.erasing.scrubbing import Scrubbed, scrub
 from crossrec_llm.errors import QueryError, StoreError, UnknownItem, UnknownUser
-from crossrec_llm.generation import COLLECTIONS, CollectionName, Generation
+from crossrec_llm.generation import COLLECTIONS, Generation
 from crossrec_llm.meaning import Canaries, Encoder, Templates, VectorCache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import (
     ERASED,
     SCANNED,
-    Draft,
     ErasureReceipt,
     Index,
     IndexWriter,
@@ -261,7 +260,7 @@ def _publish(
     for name in linked:
         _link(folder / name, draft.folder / "chroma" / name)
     if recipe.store.url:
-        _fill(writer, draft, generation, _templates(old), events, COLLECTIONS, progress)
+        fill_draft(writer, draft, generation, events, _templates(old), progress)
     return writer.publish(draft, counted(generation, events), change=active.change)
 
 
@@ -276,26 +275,12 @@ def _refill(writer: IndexWriter, scrubbed: StoredGeneration, progress: Progress 
     draft = writer.begin(marked(scrubbed.parts, SCANNED, ()))
     _link(scrubbed.folder, draft.folder)
     try:
-        _fill(writer, draft, generation, _templates(generation), events, only, progress)
+        fill_draft(writer, draft, generation, events, _templates(generation), progress, only=only)
     except StoreError as error:
         _log.warning("Chroma was not filled again: %s", error)
         return
     writer.publish(draft, scrubbed.counts, change=scrubbed.change)
     writer.collect(keep=1)
-
-
-def _fill(
-    writer: IndexWriter,
-    draft: Draft,
-    generation: Generation,
-    templates: Templates,
-    events: pa.Table,
-    only: Sequence[CollectionName],
-    progress: Progress | None,
-) -> None:
-    with chroma_of(writer, generation.recipe, draft) as chroma:
-        fill(chroma, generation, events, templates, progress, only=only)
-        require_reachable(chroma, generation, only=only)
 
 
 def _templates(generation: Generation, *, encoded: bool = True) -> Templates:

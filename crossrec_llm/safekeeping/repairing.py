@@ -20,11 +20,9 @@ from crossrec_llm.answering import TunedBlend
 from crossrec_llm.builder import counted
 from crossrec_llm.drafting import (
     Means,
-    chroma_of,
     clearing,
-    fill,
+    fill_draft,
     make_draft,
-    require_reachable,
 )
 from crossrec_llm.errors import CrossrecError, IndexDamaged
 from crossrec_llm.generation import Generation
@@ -236,10 +234,8 @@ def _refilled(
     skip = shutil.ignore_patterns("chroma", SEAL)
     with disk_errors(draft.folder):
         shutil.copytree(old.folder, draft.folder, dirs_exist_ok=True, ignore=skip)
-    with chroma_of(writer, means.recipe, draft) as chroma:
-        events = writer.ledger.events(upto=old.change)
-        fill(chroma, generation, events, means.templates, progress)
-        require_reachable(chroma, generation)
+    events = writer.ledger.events(upto=old.change)
+    fill_draft(writer, draft, generation, events, means.templates, progress)
     with clearing(writer):
         return writer.publish(draft, old.counts, change=old.change)
 

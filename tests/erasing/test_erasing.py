@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from crossrec_llm import Recommender, build, correcting, erase_items, erasing, forget_user
+from crossrec_llm import Recommender, build, correcting, drafting, erase_items, erasing, forget_user
 from crossrec_llm.errors import QueryError, StoreError, UnknownItem, UnknownUser
 from crossrec_llm.generation import Generation
 from crossrec_llm.live import add_events, add_items, remove_items
@@ -259,7 +259,7 @@ def test_chroma_is_scanned_until_it_is_filled(index, monkeypatch):
         raise StoreError("not found again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(erasing, "require_reachable", lost)
+        patch.setattr(drafting, "require_reachable", lost)
         receipt = forget_user(index, "u27")
     assert receipt.to_fill == ("graph", "users")
     build(index=index)
