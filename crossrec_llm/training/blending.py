@@ -48,28 +48,37 @@ CHOICES: dict[SituationName, tuple[str, ...]] = {
 _SET = "set by the recipe"
 
 
+FEWEST, MOST = 8_000, 20_000
+
+
 @dataclass(frozen=True)
 class TuneOptions:
     """How much work goes into a fit.
 
-    n_user, n_cross : people with something hidden, at most.
+    n_user, n_cross : people with something hidden, at most; None = half as many as there are items,
+        from `FEWEST` to `MOST`, so that a fit takes its share of a build that encodes these.
     seed : of the draw of these people, and of the trees.
     by : how the end of histories is hidden (`hold_out`); None takes "later" where all share a
         clock and enough people can be asked, else "last".
     """
 
-    n_user: int = 8000
+    n_user: int | None = None
     n_cross: int = 2000
     seed: int = 0
     by: HideBy | None = None
 
     def __post_init__(self) -> None:
         for people in (self.n_user, self.n_cross):
-            if people < 0:
+            if people is not None and people < 0:
                 raise QueryError(f"something can be hidden of 0 or more people, not of {people}")
 
 
-THOROUGH = TuneOptions(n_user=20_000, n_cross=10_000)
+    def people(self, n_items: int) -> int:
+        """How many have something hidden, at most, over so many items."""
+        return min(max(n_items // 2, FEWEST), MOST) if self.n_user is None else self.n_user
+
+
+THOROUGH = TuneOptions(n_user=MOST, n_cross=10_000)
 
 
 def fit(
@@ -151,7 +160,7 @@ def _hold_out(
         events,
         recipe.histories.fitted(events),
         by=by,
-        n_user=options.n_user,
+        n_user=options.people(len(catalogue)),
         n_cross=options.n_cross,
         seed=options.seed,
     )
