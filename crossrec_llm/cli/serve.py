@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from crossrec_llm.cli.options import Output, command
+from crossrec_llm.errors import MissingExtra
+
+
+@command
+def serve(
+    output: Output,
+    index: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the index. [default: $CROSSREC_INDEX, else index/store/default]",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings of the service, as TOML.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Where to listen. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="And on which port. [default: 8000]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes. [default: 1]")] = None,
+) -> None:
+    """Serve recommendations over HTTP, with pages."""
+    try:
+        from crossrec_llm.service.running import run
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "fastapi", "serve") from error
+    from crossrec_llm.service import DEFAULT_TENANT, ServiceOptions
+
+    options = ServiceOptions.load(config) if config else ServiceOptions()
+    given: dict[str, Any] = {"host": host, "port": port, "workers": workers}
+    if index is not None:
+        given["tenants"] = {DEFAULT_TENANT: index}
+    set_here = {name: value for name, value in given.items() if value is not None}
+    run(dataclasses.replace(options, **set_here), quiet=output.quiet)

@@ -1,0 +1,7 @@
+"""The HTTP service and its pages."""
+
+from __future__ import annotations
+
+from crossrec_llm.service.options import DEFAULT_TENANT, LimitOptions, ServiceOptions
+
+__all__ = ["DEFAULT_TENANT", "LimitOptions", "ServiceOptions"]

@@ -1,0 +1,65 @@
+"""What every handler gets from the request: who asks, and how work is done for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from crossrec_llm.recommender import Recommender
+from crossrec_llm.service.options import ServiceOptions
+from crossrec_llm.service.problems import Refused
+from crossrec_llm.service.tenants import Caller, Scope, Tenants
+from crossrec_llm.service.working import Work
+
+T = TypeVar("T")
+
+ALL_SCOPES: frozenset[Scope] = frozenset(("read", "write", "admin"))
+
+
+@dataclass(frozen=True, eq=False)
+class Service:
+    """What an app holds while it runs; `app.state.service`."""
+
+    options: ServiceOptions
+    tenants: Tenants
+    work: Work
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A request that may be answered."""
+
+    service: Service
+    caller: Caller
+
+    @property
+    def recommender(self) -> Recommender:
+        return self.caller.tenant.recommender
+
+    async def do(self, work: Callable[[Recommender], T]) -> T:
+        """What `work` gives of the caller's own index; errors are those of `Work.do`."""
+        return await self.service.work.do(lambda: work(self.recommender))
+
+
+def _caller(request: Request) -> Caller:
+    """Without keys, which only loopback may do without, everybody may do everything."""
+    service: Service = request.app.state.service
+    return Caller(next(iter(service.tenants)), ALL_SCOPES)
+
+
+def _may(scope: Scope) -> Callable[[Request], Asked]:
+    def asked(request: Request) -> Asked:
+        caller = _caller(request)
+        if scope not in caller.scopes:
+            raise Refused(403, "not-allowed", f"this key has no {scope!r} scope")
+        return Asked(request.app.state.service, caller)
+
+    return asked
+
+
+Reading = Annotated[Asked, Depends(_may("read"))]
+Writing = Annotated[Asked, Depends(_may("write"))]
+Administering = Annotated[Asked, Depends(_may("admin"))]

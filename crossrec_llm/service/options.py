@@ -1,0 +1,83 @@
+"""service.toml -> how the service runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Gt, Le
+
+from crossrec_llm.errors import RecipeError
+from crossrec_llm.records import STRICT
+from crossrec_llm.resources import default_index, read_toml
+
+Count = Annotated[int, Ge(1)]
+Seconds = Annotated[float, Gt(0)]
+
+DEFAULT_TENANT = "default"
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What one request may ask for, and how many may ask at once.
+
+    k : longest list.
+    entries : ids, paths or names in one list of a body.
+    text : characters of a free text.
+    batch : events or items in one body.
+    body : bytes of a body.
+    at_once : questions that are answered at the same moment, in each worker process.
+    waiting : questions that may wait for their turn; one more gets 429.
+    answer : until a question is given up, with 503.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    k: Count = 200
+    entries: Count = 1_000
+    text: Count = 4_000
+    batch: Count = 10_000
+    body: Count = 10_000_000
+    at_once: Count = 2
+    waiting: Annotated[int, Ge(0)] = 16
+    answer: Seconds = 10.0
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """How the service runs; each field is a setting or a table of its TOML file.
+
+    host, port : where it listens; an address other than loopback needs keys.
+    workers : processes that answer.
+    tenants : name -> folder of the index; one called "default" where there is no more to say.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    host: str = "127.0.0.1"
+    port: Annotated[int, Ge(0), Le(65_535)] = 8000
+    workers: Count = 1
+    tenants: dict[str, Path] = field(default_factory=lambda: {DEFAULT_TENANT: default_index()})
+    limits: LimitOptions = field(default_factory=LimitOptions)
+
+    @classmethod
+    def load(cls, path: Path) -> ServiceOptions:
+        """From a TOML file; folders in it are beside it unless they are absolute.
+
+        Raises
+        ------
+        RecipeError : it cannot be read, with every setting that is wrong.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        _, raw = read_toml(path)
+        try:
+            read = TypeAdapter(cls).validate_python(raw)
+        except ValidationError as error:
+            problems = [
+                f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}, not {entry['input']!r}"
+                for entry in error.errors()
+            ]
+            raise RecipeError(str(path), problems) from error
+        folders = {name: path.parent / folder for name, folder in read.tenants.items()}
+        object.__setattr__(read, "tenants", folders)
+        return read

@@ -1,0 +1,150 @@
+"""Errors as RFC 9457 problem details, in the words of the command line."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from crossrec_llm.errors import (
+    CrossrecError,
+    DataError,
+    IndexLocked,
+    NotFound,
+    QueryError,
+    StoreUnavailable,
+)
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+_STATUS: tuple[tuple[type[CrossrecError], int], ...] = (
+    (NotFound, 404),
+    (QueryError, 422),
+    (DataError, 422),
+    (IndexLocked, 503),
+    (StoreUnavailable, 503),
+    (CrossrecError, 503),
+)
+
+
+class WrongField(BaseModel):
+    """One field of a body or an address that cannot be used."""
+
+    field: str = Field(examples=["k"])
+    message: str = Field(examples=["Input should be greater than or equal to 1"])
+
+
+class ProblemDetails(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(examples=["urn:crossrec:problem:unknown-user"])
+    title: str = Field(examples=["Unknown user"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["no user 'u1x' in this index; did you mean 'u1'?"])
+    near: list[str] | None = Field(default=None, description="Ids that look like the asked one.")
+    errors: list[WrongField] | None = Field(default=None, description="Every field that is wrong.")
+
+
+class Refused(Exception):
+    """A request that the service does not take: another status than our errors have.
+
+    Parameters
+    ----------
+    name : of the problem, "too-many-requests"; its last part of the type.
+    headers : of the answer, `Retry-After`.
+    """
+
+    def __init__(
+        self, status: int, name: str, detail: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.status, self.name, self.detail = status, name, detail
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+
+def problem(
+    status: int,
+    name: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    near: Sequence[str] | None = None,
+    errors: Sequence[WrongField] | None = None,
+) -> JSONResponse:
+    """The answer that tells of a problem."""
+    document = ProblemDetails(
+        type=f"urn:crossrec:problem:{name}",
+        title=name.replace("-", " ").capitalize(),
+        status=status,
+        detail=detail,
+        near=list(near) if near is not None else None,
+        errors=list(errors) if errors is not None else None,
+    )
+    return JSONResponse(
+        document.model_dump(exclude_none=True),
+        status,
+        dict(headers or {}),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def told(error: CrossrecError) -> JSONResponse:
+    """Of one of our errors."""
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    headers = {"Retry-After": "1"} if isinstance(error, IndexLocked | StoreUnavailable) else None
+    near = error.near if isinstance(error, NotFound) else None
+    return problem(status, name, str(error), headers=headers, near=near)
+
+
+def install(app: FastAPI) -> None:
+    """Every error of an app as a problem."""
+
+    @app.exception_handler(CrossrecError)
+    async def _ours(_: Request, error: CrossrecError) -> JSONResponse:
+        return told(error)
+
+    @app.exception_handler(Refused)
+    async def _refused(_: Request, error: Refused) -> JSONResponse:
+        return problem(error.status, error.name, error.detail, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        wrong = [
+            WrongField(field=".".join(map(str, entry["loc"][1:])) or "body", message=entry["msg"])
+            for entry in error.errors()
+        ]
+        words = "; ".join(f"{one.field}: {one.message}" for one in wrong[:3])
+        return problem(422, "invalid-request", words, errors=wrong)
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        return problem(error.status_code, name, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def _bug(_: Request, error: Exception) -> JSONResponse:
+        logger.error("a bug", exc_info=error)
+        return problem(500, "internal-error", "something is wrong here; it was logged")
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "What is wrong with the request.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+    },
+    "5XX": {
+        "description": "Why it cannot be answered now.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+    },
+}
