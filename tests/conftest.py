@@ -27,6 +27,18 @@ settings.register_profile("crossrec", deadline=None, derandomize="CI" in os.envi
 settings.load_profile("crossrec")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, those of a file go to one, which makes its fixtures once.
+
+    One that is `alone` goes wherever there is room, and first: what is long and last keeps all
+    others waiting.
+    """
+    for item in items:
+        if not item.get_closest_marker("alone"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+
+
 def pytest_report_header() -> str:
     """The traps of Chroma are those of a version: say of which."""
     return f"chromadb {version('chromadb')}"

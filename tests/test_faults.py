@@ -20,7 +20,7 @@ def faults(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("name", TESTS)
 def test_short_form(name: str) -> None:
     done = faults(name, "--short", "--json")
