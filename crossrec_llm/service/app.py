@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio.to_thread import run_sync
 from fastapi import FastAPI
 
 from crossrec_llm import __version__
@@ -47,6 +48,7 @@ def create_app(options: ServiceOptions) -> FastAPI:
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
+        await run_sync(tenants.warm)
         yield
         tenants.close()
 

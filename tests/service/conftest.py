@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from crossrec_llm import Recommender
 from crossrec_llm.service import ServiceOptions
 from crossrec_llm.service.app import create_app
 from tests.small_index import build_tiny, tiny_recipe
@@ -26,3 +28,28 @@ def client(service_index: Path) -> Iterator[TestClient]:
     app = create_app(ServiceOptions(tenants={"default": service_index}))
     with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as opened:
         yield opened
+
+
+@pytest.fixture
+def own_index(service_index: Path, tmp_path: Path) -> Path:
+    """A copy that may be written to."""
+    return Path(shutil.copytree(service_index, tmp_path / "index"))
+
+
+@pytest.fixture
+def own(own_index: Path) -> Iterator[TestClient]:
+    """A service over it, without keys."""
+    app = create_app(ServiceOptions(tenants={"default": own_index}))
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def rec(service_index: Path) -> Iterator[Recommender]:
+    with Recommender.open(service_index) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def user_id(rec: Recommender) -> str:
+    return str(rec.generation.users.ids[0])
