@@ -302,6 +302,20 @@ def bench_crossing(setting: Setting) -> Figures:
     return bars, figures
 
 
+def bench_openapi(setting: Setting) -> Figures:
+    """50,000 questions made from the OpenAPI document, half of them not allowed: half an hour."""
+    from service import benches
+
+    return benches.openapi(setting.work)
+
+
+def bench_tenants(setting: Setting) -> Figures:
+    """Three tenants asked 100,000 times in a mix: nothing of one is told to another."""
+    from service import benches
+
+    return benches.tenants(setting.work)
+
+
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
 

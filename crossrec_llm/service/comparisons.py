@@ -113,7 +113,8 @@ async def replay(answer: AnswerDocument, asked: Reading) -> ReplayDocument:
     The body is an answer as it was given, its receipt with it; `crossrec replay`.
     """
     _question_of(answer.query).within(asked.service.options.limits)
-    before = comparing.from_document(answer.model_dump(exclude_unset=True))
+    told = {**answer.model_dump(exclude_unset=True), "shortfall": answer.shortfall}
+    before = comparing.from_document(told)
     found = await asked.do(lambda rec: comparing.replay(rec, before))
     return ReplayDocument.model_validate(found.to_dict())
 

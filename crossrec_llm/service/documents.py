@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from crossrec_llm.records import Audience, Item, Recommendations
 
@@ -71,12 +71,45 @@ class ReceiptDocument(BaseModel):
     change: int | None = None
 
 
+_EXAMPLE: dict[str, Any] = {
+    "query": {
+        "kind": "similar",
+        "item_id": "i1",
+        "k": 1,
+        "home": ["Garden"],
+        "filter": {},
+        "cross_share": 0.5,
+        "diversity": 0.0,
+    },
+    "items": [
+        {
+            "rank": 1,
+            "item_id": "i2",
+            "title": "A garden fork",
+            "category": "Garden > Tools",
+            "brand": "Acme",
+            "price": 24.0,
+            "image_url": "",
+            "score": 1.93,
+            "cross": False,
+            "cold": False,
+            "reasons": [{"kind": "text", "share": 1.0, "text": "reads like it", "item_id": "i1"}],
+            "signals": {"text": 1.93},
+        }
+    ],
+    "notes": [],
+    "receipt": {"generation": "000001", "recipe": "5e1c", "blend": "90ab", "version": "0.1.0"},
+}
+
+
 class AnswerDocument(BaseModel):
     """A list of recommendations, best first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
     query: dict[str, Any] = Field(description="What was asked, resolved.")
     items: list[RecommendationDocument]
-    shortfall: str | None = Field(description="Why there are fewer than k.")
+    shortfall: str | None = Field(default=None, description="Why there are fewer than k.")
     notes: list[str] = Field(description="A label for every fallback.")
     receipt: ReceiptDocument
     next: str | None = Field(

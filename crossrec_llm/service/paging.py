@@ -62,9 +62,12 @@ class ItemsDocument(BaseModel):
 async def items(
     asked: Reading,
     cursor: Annotated[
-        str | None, Query(max_length=8_000, description="`next` of the page before.")
+        str | None,
+        Query(max_length=8_000, description="`next` of the page before.", examples=["ImkxMDAi"]),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1_000, description="Items of a page.")] = 100,
+    limit: Annotated[
+        int, Query(ge=1, le=1_000, description="Items of a page.", examples=[100])
+    ] = 100,
 ) -> ItemsDocument:
     """The catalogue in the order of ids, a page at a time; what comes meanwhile has its place."""
     after = "" if cursor is None else _decoded(cursor)

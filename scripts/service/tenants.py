@@ -6,6 +6,8 @@ is added: users, items, sentences. An answer with another tenant's mark is a cro
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 import shutil
 from collections import Counter
@@ -194,8 +196,8 @@ class _Machine:
     def further_of_another(self, side: Side, other: Side) -> None:
         if other.cursors:
             cursor = self.rng.choice(other.cursors)
-            self.ask(side, "POST", "next", status=None, echo=_user_of(cursor), what="next of another",
-                     json={"cursor": cursor})  # fmt: skip
+            self.ask(side, "POST", "next", status=None, echo=_user_of(cursor),
+                     what="next of another", json={"cursor": cursor})  # fmt: skip
 
     def user_of_another(self, side: Side, other: Side) -> None:
         if other.own_users:
@@ -237,8 +239,10 @@ class _Machine:
 
     def add_events(self, side: Side, _: Side) -> None:
         if len(side.own_users) < _MOST:
-            side.own_users.append(f"user-{side.name}-{len(side.own_users)}")
-        user = self.rng.choice(side.own_users)
+            user = f"user-{side.name}-{len(side.own_users)}"
+            side.own_users.append(user)
+        else:
+            user = self.rng.choice(side.own_users)
         rows = [{"user_id": user, "item_id": self.an_item(side), "event": "view"} for _ in range(3)]
         self.ask(side, "POST", "events", json={"events": rows})
 
@@ -268,8 +272,5 @@ class _Machine:
 
 def _user_of(cursor: str) -> str:
     """Whom a cursor asks for: a refusal names them."""
-    import base64
-    import json
-
     raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     return str(json.loads(raw)["question"]["user_id"])
