@@ -30,7 +30,8 @@ class LimitOptions:
     at_once : questions that are answered at the same moment, in each worker process.
     waiting : questions that may wait for their turn; one more gets 429.
     answer : until a question is given up, with 503.
-    erasure : until an erasure is, which goes on all the same.
+    change : until a change is, which goes on all the same.
+    erasure : until an erasure is, which does too.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -42,6 +43,7 @@ class LimitOptions:
     at_once: Count = 2
     waiting: Annotated[int, Ge(0)] = 16
     answer: Seconds = 10.0
+    change: Seconds = 60.0
     erasure: Seconds = 600.0
 
 

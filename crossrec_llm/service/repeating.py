@@ -57,12 +57,13 @@ async def once(
     Parameters
     ----------
     kind : of the answer.
-    seconds : as of `Asked.do`.
+    seconds : until it is given up; None = `limits.change`.
 
     Raises
     ------
     Refused : the key came with another body (422).
     """
+    seconds = asked.service.options.limits.change if seconds is None else seconds
     if key is None:
         return await asked.do(work, seconds)
     own = f"{asked.caller.name}\n{key}"
