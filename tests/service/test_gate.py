@@ -22,22 +22,29 @@ from crossrec_llm.service.running import require_safe
 SCOPES = ("read", "write", "admin")
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "keys.json"
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("keys") / "keys.json"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def secrets(file: Path) -> dict[str, str]:
     """A key of each scope."""
     return {scope: add_key(file, scope, tenant="default", scopes=[scope])[0] for scope in SCOPES}
 
 
-@pytest.fixture
-def keyed(service_index: Path, file: Path, secrets: dict[str, str]) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def served(service_index: Path, file: Path, secrets: dict[str, str]) -> Iterator[TestClient]:
     options = ServiceOptions(tenants={"default": service_index}, keys=file)
     with TestClient(create_app(options), raise_server_exceptions=False) as opened:
         yield opened
+
+
+@pytest.fixture
+def keyed(served: TestClient) -> TestClient:
+    """A service with keys, and a browser without a cookie."""
+    served.cookies.clear()
+    return served
 
 
 def bearer(secret: str) -> dict[str, str]:
@@ -108,17 +115,17 @@ def test_a_header_takes_the_place_of_the_cookie(keyed: TestClient, secrets) -> N
     assert keyed.get("/v1/bridges", headers={"Authorization": ""}).status_code == 401
 
 
-def test_revoked_expired_and_unreadable(
-    keyed: TestClient, file: Path, secrets, monkeypatch, caplog
-) -> None:
+def test_revoked_expired_and_unreadable(keyed: TestClient, file: Path, monkeypatch, caplog) -> None:
+    away, _ = add_key(file, "away", tenant="default")
     brief, _ = add_key(file, "brief", tenant="default", expires=time.time() + 60)
     assert keyed.get("/v1/bridges", headers=bearer(brief)).status_code == 200
     later = time.time() + 61
     with monkeypatch.context() as clock:
         clock.setattr("crossrec_llm.service.keys.time.time", lambda: later)
         assert keyed.get("/v1/bridges", headers=bearer(brief)).status_code == 401
-    revoke_key(file, "read")
-    assert keyed.get("/v1/bridges", headers=bearer(secrets["read"])).status_code == 401
+    assert keyed.get("/v1/bridges", headers=bearer(away)).status_code == 200
+    revoke_key(file, "away")
+    assert keyed.get("/v1/bridges", headers=bearer(away)).status_code == 401
 
     file.chmod(0o644)
     given = keyed.get("/v1/bridges", headers=bearer(brief))
@@ -126,6 +133,7 @@ def test_revoked_expired_and_unreadable(
     assert str(file) not in given.text
     assert "chmod 600" in caplog.text
     assert keyed.get("/healthz").status_code == 200
+    file.chmod(0o600)
 
 
 def test_nothing_is_read_of_who_may_not_ask(keyed: TestClient) -> None:
@@ -152,17 +160,17 @@ def test_loopback_does_without(host: str) -> None:
     require_safe(ServiceOptions(host=host))
 
 
-def test_several_tenants_need_keys(service_index: Path, crossrec, tmp_path: Path) -> None:
+def test_several_tenants_need_keys(service_index: Path, command, tmp_path: Path) -> None:
     (tmp_path / "service.toml").write_text(
         f"[tenants]\none = {str(service_index)!r}\ntwo = {str(service_index)!r}\n"
     )
-    code, _, error = crossrec("serve", "--config", tmp_path / "service.toml")
+    code, _, error = command("serve", "--config", tmp_path / "service.toml")
     assert code == 2
     assert "several tenants need keys" in error
-    code, _, error = crossrec("serve", "--index", service_index, "--host", "0.0.0.0")
+    code, _, error = command("serve", "--index", service_index, "--host", "0.0.0.0")
     assert code == 2
     assert "without keys only this machine is answered" in error
-    code, _, error = crossrec("serve", "--index", service_index, "--keys", tmp_path / "none.json")
+    code, _, error = command("serve", "--index", service_index, "--keys", tmp_path / "none.json")
     assert code == 2
     assert "there is no file of keys" in error
 
@@ -437,10 +445,10 @@ def test_a_broken_index_takes_no_other_down(
     (broken / "manifest.json").write_text("{")
     keys = {name: add_key(file, name, tenant=name)[0] for name in ("good", "bad", "gone")}
     options = ServiceOptions(tenants={"good": service_index, "bad": broken}, keys=file)
-    with TestClient(create_app(options)) as served:
+    with TestClient(create_app(options)) as several:
 
         def ask(name: str):
-            return served.get("/v1/items", headers=bearer(keys[name]))
+            return several.get("/v1/items", headers=bearer(keys[name]))
 
         assert ask("good").status_code == 200
         told = ask("bad")
@@ -448,17 +456,17 @@ def test_a_broken_index_takes_no_other_down(
         assert told.json()["detail"].startswith("the index of 'bad' cannot answer now")
         assert str(tmp_path) not in told.text
         assert str(broken) in caplog.text
-        assert ask("gone").json() == served.get("/v1/items").json(), "as if there were no such key"
+        assert ask("gone").json() == several.get("/v1/items").json(), "as if there were no such key"
 
-        assert served.get("/readyz").json() == {"status": "ok", "generations": {}, "broken": []}
-        ready = served.get("/readyz", headers=bearer(keys["bad"])).json()
+        assert several.get("/readyz").json() == {"status": "ok", "generations": {}, "broken": []}
+        ready = several.get("/readyz", headers=bearer(keys["bad"])).json()
         assert (ready["generations"], ready["broken"]) == ({}, ["bad"])
-        assert list(served.get("/readyz", headers=bearer(keys["good"])).json()["generations"]) == [
+        assert list(several.get("/readyz", headers=bearer(keys["good"])).json()["generations"]) == [
             "good"
         ]
 
         (broken / "manifest.json").write_bytes(manifest)
-        tenant = served.app.state.service.tenants["bad"]
+        tenant = several.app.state.service.tenants["bad"]
         tenant._tried -= 10
         assert ask("bad").status_code == 200, "it is tried again"
 

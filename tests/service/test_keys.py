@@ -123,8 +123,8 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         add_key(tmp_path / "none" / "keys.json", "shop", tenant="default")
 
 
-def test_the_command(file: Path, crossrec) -> None:
-    code, secret, note = crossrec(
+def test_the_command(file: Path, command) -> None:
+    code, secret, note = command(
         "keys", "add", "shop", "--file", file, "--scope", "read", "--scope", "write",
         "--expires", "2999-01-31",
     )  # fmt: skip
@@ -132,16 +132,16 @@ def test_the_command(file: Path, crossrec) -> None:
     assert "shop may read, write for default; this is shown once" in note
     assert Keys(file).find(secret.strip()).name == "shop"
 
-    shown = crossrec("keys", "list", "--file", file)[1]
+    shown = command("keys", "list", "--file", file)[1]
     assert "shop: default, read write, since " in shown
     assert "until 2999-01-31 00:00" in shown
-    listed = json.loads(crossrec("keys", "list", "--file", file, "--json")[1])["keys"]
+    listed = json.loads(command("keys", "list", "--file", file, "--json")[1])["keys"]
     assert [one["name"] for one in listed] == ["shop"]
     assert "sha256" not in listed[0]
 
-    added = json.loads(crossrec("keys", "add", "two", "--file", file, "--json")[1])
+    added = json.loads(command("keys", "add", "two", "--file", file, "--json")[1])
     assert Keys(file).find(added["key"]).scopes == ("read",)
-    assert "two is revoked" in crossrec("keys", "revoke", "two", "--file", file)[1]
-    assert json.loads(crossrec("keys", "revoke", "shop", "--file", file, "--json")[1])["name"]
-    assert crossrec("keys", "revoke", "--file", file)[0] == 2
-    assert "not a date" in crossrec("keys", "add", "x", "--file", file, "--expires", "soon")[2]
+    assert "two is revoked" in command("keys", "revoke", "two", "--file", file)[1]
+    assert json.loads(command("keys", "revoke", "shop", "--file", file, "--json")[1])["name"]
+    assert command("keys", "revoke", "--file", file)[0] == 2
+    assert "not a date" in command("keys", "add", "x", "--file", file, "--expires", "soon")[2]
