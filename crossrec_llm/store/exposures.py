@@ -238,12 +238,8 @@ class Exposures:
             f"SELECT key, {_COLUMNS} FROM exposures {of_it} ORDER BY key", *values
         )
         return [
-            Logged(
-                id,
-                Exposure(*about, json.loads(asked), tuple(shown.get(key, ()))),
-                came.get(key, {}),
-            )
-            for key, id, *about, asked in found
+            Logged(id, _exposure(about, tuple(shown.get(key, ()))), came.get(key, {}))
+            for key, id, *about in found
         ]
 
     def forget_older(self, days: int, now: float | None = None) -> int:
@@ -262,6 +258,12 @@ class Exposures:
     @property
     def _exists(self) -> bool:
         return self._database.layout >= 4
+
+
+def _exposure(row: Sequence[Any], offers: tuple[Offer, ...]) -> Exposure:
+    """Of a row of `_COLUMNS` without its id."""
+    about = dict(zip(_COLUMNS.split(", ")[1:], row, strict=True))
+    return Exposure(**{**about, "question": json.loads(about["question"]), "offers": offers})
 
 
 def _key(execute: Execute, outcome: Outcome) -> int:
