@@ -40,6 +40,7 @@ _ENDED, _REPLACED = "ended", "this index was replaced by a backup"
 #    are as the files had them.
 #    Who was erased is known by a keyed hash and the moment (erasures.py).
 # 4: what people were shown, with all that might have been, and what came of it (exposures.py).
+#    Changes that came with a key of their own are known by it (answered.py).
 _STEPS = (
     """
     CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -91,6 +92,9 @@ _STEPS = (
     CREATE TABLE outcomes (
         exposure INTEGER NOT NULL, item_id TEXT NOT NULL, kind TEXT NOT NULL, value REAL NOT NULL,
         at REAL NOT NULL, PRIMARY KEY (exposure, item_id, kind)) WITHOUT ROWID;
+    CREATE TABLE answered (
+        key TEXT PRIMARY KEY, body TEXT NOT NULL, answer TEXT NOT NULL, at REAL NOT NULL)
+        WITHOUT ROWID;
     """,
 )
 

@@ -17,6 +17,7 @@ from crossrec_llm.errors import UnknownUser
 from crossrec_llm.profiles import Correction
 from crossrec_llm.records import Progress
 from crossrec_llm.store import basis, changes
+from crossrec_llm.store.answered import Answered
 from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.database import Database
 from crossrec_llm.store.erasures import Erasures
@@ -177,6 +178,11 @@ class Ledger:
     def exposures(self) -> Exposures:
         """What people were shown, and what came of it."""
         return Exposures(self._database)
+
+    @property
+    def answered(self) -> Answered:
+        """Changes of the last day that came with a key; for who writes."""
+        return Answered(self._database)
 
     # ------------------------------------------------------------------ reading
 
