@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import comb
 from typing import Annotated, Any, ClassVar
 
@@ -78,6 +79,7 @@ def luck(*names: str) -> float:
     return int.from_bytes(hashlib.sha256(joined).digest()[:8], "big") * _SCALE
 
 
+@cache
 def chances(places: int, below: int, share: float) -> Chances:
     """Of a class with so many places in the list and items below it.
 
@@ -181,10 +183,10 @@ def _offers(
 ) -> list[tuple[int, Offer]]:
     """What might have come to the places of a class."""
     found = chances(len(places), len(come), share if kind != STAYS else 0.0)
-    ranks = {int(at): place + 1 for place, at in enumerate(shown)}
+    ranks = {at: place for place, at in enumerate(shown.tolist(), 1)}
     inside = [
-        (int(homes[place]), Offer("", kind, int(place) + 1, 0, found.stay, found.swap))
-        for place in places
+        (at, Offer("", kind, place + 1, ranks.get(at, 0), found.stay, found.swap))
+        for place, at in zip(places.tolist(), homes[places].tolist(), strict=True)
     ]
-    outside = [(int(at), Offer("", kind, 0, 0, 0.0, found.come)) for at in come]
-    return [(at, offer.at(ranks.get(at, 0))) for at, offer in (*inside, *outside)]
+    outside = [(at, Offer("", kind, 0, ranks.get(at, 0), 0.0, found.come)) for at in come.tolist()]
+    return [*inside, *outside]

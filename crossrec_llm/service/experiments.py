@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,7 +18,7 @@ from crossrec_llm.store import Outcome, Recorded
 
 router = APIRouter(prefix="/v1", tags=["experiments"], responses=RESPONSES)
 
-_EXAMPLE = {"exposure_id": "0f3a9d1c5b7e2a4680cd", "item_id": "i1", "kind": "click"}
+_EXAMPLE: dict[str, Any] = {"exposure_id": "0f3a9d1c5b7e2a4680cd", "item_id": "i1", "kind": "click"}
 
 
 class Showing(Narrowed):
