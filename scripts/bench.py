@@ -303,7 +303,7 @@ def bench_crossing(setting: Setting) -> Figures:
 
 
 def bench_experiments(setting: Setting) -> Figures:
-    """Reports of experiments on people whose clicks are known: do their intervals hold the truth?"""
+    """Reports of experiments on people whose clicks are known: how often intervals are right."""
     from service import experiments
 
     with Recommender.open(experiments.shop_index(setting.work)) as rec:
