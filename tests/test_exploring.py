@@ -1,4 +1,4 @@
-"""Lists that are drawn for, asked of an index: rules hold, and the same draw gives the same list."""
+"""Lists that are drawn for, asked of an index: rules hold, the same draw gives the same list."""
 
 from __future__ import annotations
 

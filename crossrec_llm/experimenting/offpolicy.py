@@ -133,6 +133,8 @@ def snips(log: Log) -> Interval | None:
     8, place by place; a place counts as often as the judged lists have it. The interval is by
     person, of the linearised sum: an exposure's part in a place is m w (r - rate) / sum of w.
     """
+    if not len(log.users):
+        return None
     weights, there = log.weights, log.judged >= 0
     sums, often = weights.sum(axis=0), there.mean(axis=0)
     used = sums > 0
