@@ -57,6 +57,8 @@ def experiment(
         raise QueryError("--start and --stop need the name of an experiment")
     if start and stop:
         raise QueryError("either --start or --stop")
+    if effect <= 0:
+        raise QueryError(f"effect must be above 0, not {effect:g}")
     settings = read_toml(target)[1] if target else None
     with show.progress(output.quiet or output.json) as progress:
         if name is None and settings is not None:
