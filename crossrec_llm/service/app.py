@@ -14,6 +14,7 @@ from crossrec_llm.service import (
     changes,
     comparisons,
     describing,
+    experiments,
     health,
     pages,
     paging,
@@ -69,7 +70,7 @@ def create_app(options: ServiceOptions) -> FastAPI:
     app.add_middleware(Gate, tenants=tenants, keys=keys, rates=rates, hosts=options.hosts)
     app.add_middleware(SafeHeaders)
     problems.install(app)
-    for part in (health, questions, paging, comparisons, changes, people):
+    for part in (health, questions, paging, comparisons, changes, people, experiments):
         app.include_router(part.router)
     pages.install(app)
     describing.install(app)

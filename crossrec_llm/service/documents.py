@@ -58,6 +58,9 @@ class RecommendationDocument(BaseModel):
     rules: list[str] | None = Field(default=None, description="Rules that acted on it.")
     contributions: list[ContributionDocument] | None = None
     interest: int | None = Field(default=None, description="Which interest brought it, from 1.")
+    propensity: float | None = Field(
+        default=None, description="How likely it was to come to this place."
+    )
 
 
 class ReceiptDocument(BaseModel):
@@ -69,6 +72,9 @@ class ReceiptDocument(BaseModel):
     version: str
     history: str | None = None
     change: int | None = None
+    explored: int | None = Field(
+        default=None, description="How many items the draw moved or brought."
+    )
 
 
 _EXAMPLE: dict[str, Any] = {

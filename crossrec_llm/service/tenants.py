@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from crossrec_llm.errors import CrossrecError
+from crossrec_llm.experimenting import Recorder
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.service.keys import SCOPES, Scope
 
@@ -28,6 +29,7 @@ class Tenant:
         self.name, self.index = name, index
         self._opening = Lock()
         self._recommender: Recommender | None = None
+        self._recorder: Recorder | None = None
         self._failed: CrossrecError | None = None
         self._tried = 0.0
 
@@ -52,6 +54,15 @@ class Tenant:
             return self._recommender
 
     @property
+    def recorder(self) -> Recorder:
+        """Writes down what people are shown. Raises as `recommender`."""
+        recommender = self.recommender
+        with self._opening:
+            if self._recorder is None:
+                self._recorder = Recorder(recommender)
+            return self._recorder
+
+    @property
     def generation(self) -> str | None:
         """The one that answers; None where none can."""
         try:
@@ -69,6 +80,9 @@ class Tenant:
 
     def close(self) -> None:
         with self._opening:
+            if self._recorder is not None:
+                self._recorder.close()
+                self._recorder = None
             if self._recommender is not None:
                 self._recommender.close()
                 self._recommender = None
