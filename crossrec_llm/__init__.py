@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from crossrec_llm.correcting import pin, strike, strike_interest, undo
     from crossrec_llm.erasing import ErasureReceipt, erase_items, forget_user
     from crossrec_llm.errors import CrossrecError
+    from crossrec_llm.experimenting import (
+        Arm,
+        Experiment,
+        ExperimentReport,
+        Judged,
+        Recorder,
+        Shown,
+        begin_experiment,
+        end_experiment,
+        judge_recipe,
+        report_experiment,
+    )
     from crossrec_llm.filter import Filter
     from crossrec_llm.live import LiveReport, add_events, add_items, remove_items
     from crossrec_llm.profiles import Correction, Profile
@@ -54,10 +66,11 @@ if TYPE_CHECKING:
         restore,
         verify,
     )
-    from crossrec_llm.store import Due
+    from crossrec_llm.store import Due, Outcome
     from crossrec_llm.upgrading import Upgrade, upgrade
 
 __all__ = [
+    "Arm",
     "Audience",
     "AudienceMember",
     "BuildReport",
@@ -70,10 +83,14 @@ __all__ = [
     "CrossrecError",
     "Due",
     "ErasureReceipt",
+    "Experiment",
+    "ExperimentReport",
     "Filter",
     "Item",
+    "Judged",
     "KeptGeneration",
     "LiveReport",
+    "Outcome",
     "Problem",
     "Profile",
     "Reason",
@@ -81,22 +98,27 @@ __all__ = [
     "Recommendation",
     "Recommendations",
     "Recommender",
+    "Recorder",
     "Rehearsal",
     "Repaired",
     "Replay",
+    "Shown",
     "Upgrade",
     "Verification",
     "add_events",
     "add_items",
     "backup",
+    "begin_experiment",
     "build",
     "compare",
     "counterfactual",
     "due",
+    "end_experiment",
     "erase_items",
     "forget_user",
     "gc",
     "generations",
+    "judge_recipe",
     "pin",
     "publish",
     "read_answer",
@@ -104,6 +126,7 @@ __all__ = [
     "remove_items",
     "repair",
     "replay",
+    "report_experiment",
     "restore",
     "rollback",
     "strike",
@@ -137,6 +160,16 @@ _HOMES = {
     "erase_items": "erasing",
     "forget_user": "erasing",
     "CrossrecError": "errors",
+    "Arm": "experimenting",
+    "Experiment": "experimenting",
+    "ExperimentReport": "experimenting",
+    "Judged": "experimenting",
+    "Recorder": "experimenting",
+    "Shown": "experimenting",
+    "begin_experiment": "experimenting",
+    "end_experiment": "experimenting",
+    "judge_recipe": "experimenting",
+    "report_experiment": "experimenting",
     "Filter": "filter",
     "Recipe": "recipe",
     "Recommender": "recommender",
@@ -158,6 +191,7 @@ _HOMES = {
     "Rehearsal": "rehearsing",
     "rehearse": "rehearsing",
     "Due": "store",
+    "Outcome": "store",
     "Upgrade": "upgrading",
     "upgrade": "upgrading",
 }

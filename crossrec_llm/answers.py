@@ -16,6 +16,8 @@ from crossrec_llm.answering import (
     Ask,
     Blend,
     Company,
+    Demands,
+    Explored,
     Gate,
     Interest,
     OwnLists,
@@ -31,6 +33,8 @@ from crossrec_llm.answering import (
     Views,
     WeightedBlend,
     alike,
+    alike_by_rule,
+    explore,
     find_interests,
     notes,
     reasons,
@@ -41,6 +45,7 @@ from crossrec_llm.generation import CollectionName, Generation
 from crossrec_llm.records import (
     Contribution,
     Explain,
+    Offer,
     Query,
     Reason,
     Recommendation,
@@ -55,6 +60,24 @@ SAID = 50
 
 _POPULAR = WeightedBlend({"popularity": 1.0})
 _NOTHING = np.empty(0, np.int64)
+
+
+def _with_propensities(
+    items: Sequence[Recommendation], offers: Sequence[Offer]
+) -> tuple[Recommendation, ...]:
+    at = {offer.rank: offer.propensity for offer in offers if offer.rank}
+    return tuple(replace(one, propensity=at[one.rank]) for one in items)
+
+
+def _told_of_draw(moved: Sequence[int]) -> tuple[str, ...]:
+    if not moved:
+        return ()
+    places = (
+        f"place {moved[0]} was"
+        if len(moved) == 1
+        else (f"places {', '.join(map(str, moved))} were")
+    )
+    return (f"explored: {places} filled by chance with what may stand there",)
 
 
 class Answers:
@@ -123,10 +146,19 @@ class Answers:
         if diversity and query.kind == "user":
             rows = ranking.widened(rules.pools(), self.generation.signals.popularity, rows)
         own = self._own_lists(interests, ranking, rules, rows, ask.k)
-        ranked, arranged = ranking.fill(rules, own, rows, ask.k, diversity)
+        ranked, demands, arranged = ranking.fill(rules, own, rows, ask.k, diversity)
+        drawn = None
+        if ask.explore is not None:
+            key = (asked["user_id"], ask.explore)
+            drawn = self._explored(ranked, demands, arranged, gate.closed, key)
+            arranged = drawn.arranged
         found = ranked.rows[arranged.positions]
         standing = rules.standing.filter.set_fields()
         told = [self._record_of(interests[n], query) for n in range(len(own.rows))]
+        items = self._recommended(ranking, ranked, arranged, rules, own, ask.explain)
+        offers = self._offers(ranked, drawn) if drawn else ()
+        moved = [one.rank for one in items if "explored" in one.rules]
+        explored = len(moved) if drawn else None
         return Recommendations(
             query={
                 "kind": query.kind,
@@ -136,12 +168,13 @@ class Answers:
                 "filter": ask.filter.set_fields(),
                 "cross_share": ask.cross_share,
                 "diversity": diversity,
+                **({"explore": ask.explore} if drawn else {}),
                 **({"standing": standing} if standing else {}),
                 **({"interests": told} if told else {}),
                 **gate.told(),
             },
-            items=self._recommended(ranking, ranked, arranged, rules, own, ask.explain),
-            receipt=replace(self.receipt, history=history),
+            items=_with_propensities(items, offers) if drawn else items,
+            receipt=replace(self.receipt, history=history, explored=explored),
             shortfall=rules.shortfall(found),
             notes=(
                 *COMPANY_NOTES[company],
@@ -158,9 +191,34 @@ class Answers:
                 *said,
                 *gate.notes(found[~np.isin(found, rules.pinned)]),
                 *rules.notes(found),
+                *_told_of_draw(moved),
                 *self.generation.standby.notes,
             ),
+            offers=offers,
         )
+
+    def _explored(
+        self,
+        ranked: Ranked,
+        demands: Demands,
+        arranged: Arranged,
+        closed: np.ndarray,
+        key: tuple[str, str],
+    ) -> Explored:
+        """The list with some places drawn for; what is `closed` is exchanged for the like only."""
+        return explore(
+            arranged,
+            np.argsort(-ranked.totals, kind="stable"),
+            alike_by_rule(demands, closed[ranked.rows]),
+            demands.pinned,
+            [self.catalogue.ids[row] for row in ranked.rows],
+            self.recipe.experiments,
+            key,
+        )
+
+    def _offers(self, ranked: Ranked, drawn: Explored) -> tuple[Offer, ...]:
+        ids = self.catalogue.ids
+        return tuple(replace(one, item_id=ids[ranked.rows[at]]) for at, one in drawn.offers)
 
     def _recommended(
         self,

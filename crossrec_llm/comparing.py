@@ -274,6 +274,7 @@ def _recommendation(entry: Mapping[str, Any]) -> Recommendation:
         rules=tuple(entry.get("rules", ())),
         contributions=tuple(Contribution(**part) for part in entry.get("contributions", ())),
         interest=entry.get("interest"),
+        propensity=entry.get("propensity"),
     )
 
 
@@ -340,6 +341,7 @@ def ask_again(recommender: Recommender, query: Mapping[str, Any]) -> Recommendat
             cross_share=share,
             diversity=diversity,
             without=query.get("without", ()),
+            explore=query.get("explore"),
         )
     except (KeyError, TypeError) as error:
         raise DataError(f"the question of this answer is not one of ours: {error}") from error

@@ -6,7 +6,7 @@ CrossrecError
  + TemplateError (ValueError)  an unknown or missing field in a text template
  + QueryError (ValueError)     a question that makes no sense: a negative k, a share above 1
  + NotFound (LookupError)
- |  + UnknownItem, UnknownUser with near matches
+ |  + UnknownItem, UnknownUser with near matches; UnknownExposure, UnknownExperiment
  + StoreError
  |  + IndexMissing             nothing there yet
  |  + IndexMismatch            made by another model, template or version: what differs
@@ -87,6 +87,14 @@ class UnknownItem(NotFound):
 
 class UnknownUser(NotFound):
     noun = "user"
+
+
+class UnknownExposure(NotFound):
+    noun = "exposure"
+
+
+class UnknownExperiment(NotFound):
+    noun = "experiment"
 
 
 class StoreError(CrossrecError):

@@ -155,6 +155,7 @@ class Generation:
         self.tuned, self.stored = tuned, stored
         self.live = Live(stored.change if stored else 0)
         self._prompts = prompts
+        self._overlaid = False
         self._chroma = OpenChroma(recipe, stored) if stored else None
         self.standby = Standby("the Chroma server" if recipe.store.url else "Chroma")
 
@@ -248,6 +249,14 @@ class Generation:
             prompts=self._prompts,
         )
 
+    def overlaid(self, recipe: Recipe) -> Generation:
+        """The same generation on disk, with what came since, asked by such a recipe."""
+        other = copy(self)
+        for fitted_once in ("wording", "blend_fingerprint"):
+            other.__dict__.pop(fitted_once, None)
+        other.recipe, other._overlaid = recipe, recipe != self.recipe or self._overlaid
+        return other
+
     def grown(
         self,
         live: Live,
@@ -304,7 +313,9 @@ class Generation:
 
     @property
     def recipe_fingerprint(self) -> str:
-        return self.stored.parts["recipe"] if self.stored else self.recipe.fingerprint
+        if self.stored is None or self._overlaid:
+            return self.recipe.fingerprint
+        return self.stored.parts["recipe"]
 
     @property
     def receipt(self) -> Receipt:

@@ -15,6 +15,7 @@ from crossrec_llm.errors import StoreError
 from crossrec_llm.generation import Generation
 from crossrec_llm.growing import Growth
 from crossrec_llm.people import People
+from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import Index, Ledger
 from crossrec_llm.store.index import LEDGER, MANIFEST
 
@@ -220,6 +221,39 @@ class Moments:
                     raise
                 continue  # it was replaced once more, and this one removed
             self._stamp = stamp
+
+
+class Overlaid:
+    """The moments of an index that answers by another recipe; the index stays who opened it's.
+
+    Parameters
+    ----------
+    change : the recipe of a moment -> the one to answer by, which needs no other parts.
+    """
+
+    def __init__(self, base: Moments | Overlaid, change: Callable[[Recipe], Recipe]) -> None:
+        self._base, self._change = base, change
+        self._made: tuple[Moment, Moment] | None = None
+        self._making = Lock()
+
+    @property
+    def newest(self) -> Moment:
+        return self._over(self._base.newest)
+
+    def ask(self, question: Callable[[Moment], T]) -> T:
+        """As `Moments.ask`."""
+        return self._base.ask(lambda now: question(self._over(now)))
+
+    def close(self) -> None:
+        """Nothing of it is open."""
+
+    def _over(self, now: Moment) -> Moment:
+        with self._making:
+            if self._made is None or self._made[0] is not now:
+                generation = now.generation.overlaid(self._change(now.generation.recipe))
+                answers, people = Answers(generation), now.people.over(generation)
+                self._made = now, Moment(generation, answers, people, now.reader)
+            return self._made[1]
 
 
 def _look(path: Path, otherwise: _Stamp = ()) -> _Stamp:

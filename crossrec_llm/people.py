@@ -36,6 +36,10 @@ class People:
             raise QueryError("this recommender knows no users: ask for_history, like or similar")
         return self._ledger
 
+    def over(self, generation: Generation) -> People:
+        """The same people, asked of a generation that has the same parts."""
+        return People(generation, self._ledger, self._profiles)
+
     def close(self) -> None:
         if self._ledger is not None:
             self._ledger.close()

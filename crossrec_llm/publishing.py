@@ -58,6 +58,7 @@ class Cleared:
     removed : names of generations, oldest first; freed : bytes; kept : the names of the rest;
     waiting : those of them that wait to be published.
     notes : what of them is left on a Chroma server that does not answer.
+    exposures : how many were older than `[experiments] keep_days`.
     """
 
     removed: tuple[str, ...]
@@ -65,6 +66,7 @@ class Cleared:
     kept: tuple[str, ...]
     waiting: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    exposures: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -134,7 +136,8 @@ def rollback(index: str | Path | None = None) -> KeptGeneration:
 def gc(index: str | Path | None = None, keep: int = 2, *, waiting: bool = False) -> Cleared:
     """Remove all generations that were live but the active one and those right before it.
 
-    What is left of killed builds goes too.
+    What is left of killed builds goes too, and exposures that are older than the recipe of the
+    active generation keeps them, with their outcomes.
 
     Parameters
     ----------
@@ -152,6 +155,7 @@ def gc(index: str | Path | None = None, keep: int = 2, *, waiting: bool = False)
     with _writer(index) as writer:
         with clearing(writer) as cleared:
             removed = writer.collect(keep, keep_waiting=not waiting)
+        exposures = _forget_exposures(writer)
         left = _manifest(writer)
     return Cleared(
         removed=tuple(removed),
@@ -164,6 +168,7 @@ def gc(index: str | Path | None = None, keep: int = 2, *, waiting: bool = False)
             for url, done in cleared.items()
             if not done
         ),
+        exposures=exposures,
     )
 
 
@@ -217,6 +222,12 @@ def _writer(index: str | Path | None) -> IndexWriter:
 def _manifest(writer: IndexWriter) -> Manifest:
     assert writer.manifest is not None, "an index without one is refused before"
     return writer.manifest
+
+
+def _forget_exposures(writer: IndexWriter) -> int:
+    assert writer.active is not None, "an index that has generations has an active one"
+    days = recipe_of(writer.active).experiments.keep_days
+    return writer.ledger.exposures.forget_older(days)
 
 
 def _activate(writer: IndexWriter, name: str) -> KeptGeneration:

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
@@ -16,11 +17,13 @@ from crossrec_llm.answering import (
     AnsweringOptions,
     BlendOptions,
     BridgesOptions,
+    ExperimentsOptions,
     InterestsOptions,
     PolicyOptions,
     ProfileOptions,
     RulesOptions,
     SearchOptions,
+    Situation,
     Wording,
 )
 from crossrec_llm.errors import RecipeError
@@ -42,6 +45,7 @@ _ANSWERING = (
     "policy",
     "search",
     "live",
+    "experiments",
 )
 
 
@@ -66,6 +70,7 @@ class Recipe:
     search: SearchOptions = field(default_factory=SearchOptions)
     store: StoreOptions = field(default_factory=StoreOptions)
     live: LiveOptions = field(default_factory=LiveOptions)
+    experiments: ExperimentsOptions = field(default_factory=ExperimentsOptions)
 
     @classmethod
     def load(cls, name_or_path: str | Path = "default") -> Recipe:
@@ -112,6 +117,30 @@ class Recipe:
     def from_json(cls, text: str) -> Recipe:
         return cls.from_dict(json.loads(text))
 
+    def overlaid(self, settings: Mapping[str, Any], *, source: str = "settings") -> Recipe:
+        """The same recipe with some settings in place of its own.
+
+        What a table does not name, it keeps.
+
+        Raises
+        ------
+        RecipeError : a setting is wrong, or the parts of a generation depend on it.
+        """
+        fitted = sorted(
+            settings.keys() & {f.name for f in dataclasses.fields(self)} - {*_ANSWERING}
+        )
+        if fitted:
+            raise RecipeError(
+                source,
+                [
+                    f"{name}: what is fitted depends on it; build an index with it"
+                    for name in fitted
+                ],
+            )
+        recipe = self.from_dict(_laid_over(self, settings), source=source)
+        Wording.load(recipe.answering.language)
+        return recipe
+
     @property
     def fingerprint(self) -> str:
         """sha256 over every setting, defaults included."""
@@ -135,6 +164,24 @@ def _reader() -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Recipe)
+
+
+def _laid_over(below: Any, above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dicts of an Options dataclass, with some settings in place of its own."""
+    both = {f.name: _plain(getattr(below, f.name)) for f in dataclasses.fields(below)}
+    for name, value in above.items():
+        beneath = getattr(below, name, None)
+        if dataclasses.is_dataclass(beneath) and isinstance(value, Mapping):
+            cold: dict[str, Any] = (
+                {"cold": {}} if isinstance(beneath, Situation) and "weights" in value else {}
+            )
+            value = _laid_over(beneath, {**cold, **value})
+        both[name] = value
+    return both
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
 
 
 def _find(name_or_path: str | Path) -> Path:

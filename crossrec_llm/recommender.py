@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import update_wrapper
 from inspect import signature
@@ -24,7 +24,7 @@ from crossrec_llm.errors import QueryError
 from crossrec_llm.filter import Filter
 from crossrec_llm.generation import Generation
 from crossrec_llm.meaning import Encoder, Templates
-from crossrec_llm.moments import Moment, Moments
+from crossrec_llm.moments import Moment, Moments, Overlaid
 from crossrec_llm.profiles import Profile
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.records import (
@@ -73,7 +73,7 @@ class Recommender:
     """
 
     def __init__(self, generation: Generation, ledger: Ledger | None = None) -> None:
-        self._moments = Moments.still(generation, ledger)
+        self._moments: Moments | Overlaid = Moments.still(generation, ledger)
 
     @classmethod
     def open(cls, index: str | Path | None = None) -> Recommender:
@@ -86,6 +86,23 @@ class Recommender:
         opened = cls.__new__(cls)
         opened._moments = Moments.follow(Path(index) if index is not None else default_index())
         return opened
+
+    def asked_by(self, settings: Mapping[str, Any]) -> Recommender:
+        """One that answers from the same index, as long as this is open, by other settings.
+
+        Parameters
+        ----------
+        settings : tables of a recipe, laid over those of the index: {"answering": {"diversity":
+            0.4}}. They say how answers are made; what is fitted stays.
+
+        Raises
+        ------
+        RecipeError : a setting is wrong, or cannot be changed without fitting anew.
+        """
+        self.recipe.overlaid(settings)
+        other = type(self).__new__(type(self))
+        other._moments = Overlaid(self._moments, lambda recipe: recipe.overlaid(settings))
+        return other
 
     def close(self) -> None:
         self._moments.close()
@@ -110,6 +127,7 @@ class Recommender:
         diversity: float | None = None,
         explain: Explain = True,
         without: Sequence[str] = (),
+        explore: str | None = None,
     ) -> Recommendations:
         """What this person may want next.
 
@@ -120,6 +138,9 @@ class Recommender:
         explain : "full" has every contribution to the scores beside the reasons.
         without : item ids; the answer is the one for a history that never had them. Nothing is
             fitted anew, and they are still seen: they do not come.
+        explore : names a draw, the day say: some places are filled by chance, as `[experiments]` of
+            the recipe says, and the answer has the propensity of each place. The same name gives
+            the same list again.
 
         Raises
         ------
@@ -133,7 +154,7 @@ class Recommender:
             if not filter.include_seen:
                 seen = dict.fromkeys((*filter.exclude, *asked["without"]))
                 filter = replace(filter, exclude=tuple(seen))
-        ask = Ask(k, filter, cross_share, diversity, explain)
+        ask = Ask(k, filter, cross_share, diversity, explain, explore)
         side = now.generation.walls.side(filter)
         known = now.people.known(str(user_id), side, asked.get("without", ()))
         query = make_query("user", known.rows, known.weights, **_corrected(now, known))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -109,12 +109,43 @@ class Contribution:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """An item that might have come to some places of a list that was drawn for, and whether it did.
+
+    kind : the places that it might have come to are those of the same kind.
+    home : its rank in the list before the draw; 0 = it was below the list.
+    rank : where it was shown; 0 = it was not.
+    stay, elsewhere : its probability at its home, and at each other place of its kind.
+    """
+
+    item_id: str
+    kind: int
+    home: int
+    rank: int
+    stay: float
+    elsewhere: float
+
+    def at(self, rank: int) -> Offer:
+        """The same, shown there."""
+        return replace(self, rank=rank)
+
+    @property
+    def propensity(self) -> float:
+        """Its probability at the place where it was shown; 0 where it was not."""
+        if not self.rank:
+            return 0.0
+        return self.stay if self.rank == self.home else self.elsewhere
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """One line of an answer. `cross`: outside the home categories; `cold`: nobody took it yet.
 
     `rules` names what acted on it: "pin", "boost brand:Acme", "bury ...", and the rule that brought
     it in where another item would have come ("max_per_brand", "quota", "new_share" ...).
     `contributions` add up to the score; there are some where a full explanation was asked for.
+    `propensity` is the probability that it came to this place, where places were drawn for; what
+    the draw moved or brought has the rule "explored".
     """
 
     rank: int
@@ -127,6 +158,7 @@ class Recommendation:
     rules: tuple[str, ...] = ()
     contributions: tuple[Contribution, ...] = ()
     interest: int | None = None
+    propensity: float | None = None
 
     @property
     def item_id(self) -> str:
@@ -165,6 +197,7 @@ class Recommendation:
                 {"contributions": [asdict(c) for c in told]} if (told := self.contributions) else {}
             ),
             **({"interest": self.interest} if self.interest else {}),
+            **({"propensity": self.propensity} if self.propensity is not None else {}),
         }
 
 
@@ -174,7 +207,8 @@ class Receipt:
 
     `history` is a digest of the person's events and corrections at that moment; None where no
     person was named. `change` is the number of the last live change that was taken in; None in
-    memory, where there are none.
+    memory, where there are none. `explored` is how many items the draw moved or brought; None
+    where none was asked for.
     """
 
     generation: str
@@ -183,6 +217,7 @@ class Receipt:
     version: str
     history: str | None = None
     change: int | None = None
+    explored: int | None = None
 
     def to_dict(self) -> dict[str, str | int]:
         return {name: value for name, value in asdict(self).items() if value is not None}
@@ -193,7 +228,8 @@ class Recommendations(Sequence[Recommendation]):
     """An answer: a sequence of recommendations, best first.
 
     `query` says what was asked, resolved; `shortfall` says in words why there are fewer than k;
-    `notes` label every fallback. Shows as a table in a terminal and as cards in a notebook.
+    `notes` label every fallback. `offers` are all items that might have come, where places were
+    drawn for. Shows as a table in a terminal and as cards in a notebook.
     """
 
     query: Mapping[str, Any]
@@ -201,6 +237,7 @@ class Recommendations(Sequence[Recommendation]):
     receipt: Receipt
     shortfall: str | None = None
     notes: tuple[str, ...] = ()
+    offers: tuple[Offer, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)

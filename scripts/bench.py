@@ -302,6 +302,31 @@ def bench_crossing(setting: Setting) -> Figures:
     return bars, figures
 
 
+def bench_openapi(setting: Setting) -> Figures:
+    """50,000 questions made from the OpenAPI document, half of them not allowed: half an hour."""
+    from service import benches
+
+    return benches.openapi(setting.work)
+
+
+def bench_tenants(setting: Setting) -> Figures:
+    """Three tenants asked 100,000 times in a mix: nothing of one is told to another."""
+    from service import benches
+
+    return benches.tenants(setting.work)
+
+
+def bench_experiments(setting: Setting) -> Figures:
+    """Reports of experiments on people whose clicks are known: how often intervals are right."""
+    from service import experiments
+
+    with Recommender.open(experiments.shop_index(setting.work)) as rec:
+        found = experiments.measure(rec)
+    bars = {name: Bar(found[name], bar) for name, bar in experiments.LEAST.items()}
+    bars |= {name: Bar(found[name], bar, most=True) for name, bar in experiments.MOST.items()}
+    return bars, {name: value for name, value in found.items() if name not in bars}
+
+
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
 

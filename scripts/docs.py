@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write docs/recipe.md, docs/cli.md and docs/relevance.md; with --check, say if they are current.
+"""Write what of docs/ comes from the code; with --check, say if it is current.
 
-The first two come from the code, the third from docs/relevance.json.
+recipe.md, cli.md and openapi.json come from the code itself, relevance.md from relevance.json.
 
 .venv/bin/python scripts/docs.py [--check]
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ import typer
 
 from crossrec_llm.cli.main import app
 from crossrec_llm.recipe import Recipe
+from crossrec_llm.service import ServiceOptions
+from crossrec_llm.service.app import create_app
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTE = "<!-- Written by scripts/docs.py from the code; change it there. -->\n"
@@ -35,6 +38,7 @@ def main() -> None:
     pages = {
         "recipe.md": recipe_page(),
         "cli.md": command_page(),
+        "openapi.json": openapi_document(),
         "relevance.md": "\n".join(golden.page(DOCS / "relevance.json")) + "\n",
     }
     for name, text in pages.items():
@@ -46,6 +50,12 @@ def main() -> None:
             path.write_text(text, "utf-8")
     if check and stale:
         sys.exit(f"docs/{', docs/'.join(stale)} not current: run scripts/docs.py")
+
+
+def openapi_document() -> str:
+    """What the service has at /v1/openapi.json."""
+    document = create_app(ServiceOptions(tenants={})).openapi()
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def recipe_page() -> str:

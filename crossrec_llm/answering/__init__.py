@@ -33,6 +33,13 @@ from crossrec_llm.answering.candidates import (
     score_all,
 )
 from crossrec_llm.answering.explaining import reasons
+from crossrec_llm.answering.exploring import (
+    ExperimentsOptions,
+    Explored,
+    alike_by_rule,
+    explore,
+    luck,
+)
 from crossrec_llm.answering.filters import alike, allowed_rows, crosses, home_categories
 from crossrec_llm.answering.interests import (
     Interest,
@@ -68,6 +75,8 @@ __all__ = [
     "BridgesOptions",
     "Company",
     "Demands",
+    "ExperimentsOptions",
+    "Explored",
     "Gate",
     "Interest",
     "InterestsOptions",
@@ -96,16 +105,19 @@ __all__ = [
     "WeightedBlend",
     "Wording",
     "alike",
+    "alike_by_rule",
     "allowed_rows",
     "arrange",
     "carry_all",
     "company_of",
     "crosses",
     "describe",
+    "explore",
     "features",
     "find_interests",
     "home_categories",
     "jump_features",
+    "luck",
     "make_query",
     "notes",
     "pool",

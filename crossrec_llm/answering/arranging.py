@@ -185,7 +185,7 @@ class _Room:
         """Only the classes that the pool has: a catalogue may have a hundred thousand brands."""
         found, codes = np.unique(cap.codes, return_inverse=True)
         none = int(np.searchsorted(found, 0))
-        return cls(codes - none, np.full(len(found) - none, cap.most))
+        return cls(codes - none, np.full(len(found) - none, min(cap.most, _UNLIMITED)))
 
     def fits(self) -> np.ndarray:
         return self.left[self.codes] > 0

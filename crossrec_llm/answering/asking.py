@@ -40,6 +40,7 @@ class Ask:
         scores.
     diversity : 0 (relevance only) to 1; None takes the recipe's.
     explain : whether reasons are worked out, and every contribution to the score ("full").
+    explore : which draw fills the places that are drawn for, a day say; None = none are.
     """
 
     k: int = 10
@@ -47,6 +48,7 @@ class Ask:
     cross_share: float | None = None
     diversity: float | None = None
     explain: Explain = True
+    explore: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int):
@@ -55,6 +57,10 @@ class Ask:
             raise QueryError(f"k must be 1 or more, not {self.k}")
         if self.explain not in (True, False, "full"):
             raise QueryError(f"explain must be True, False or 'full', not {self.explain!r}")
+        if self.explore is not None and not (isinstance(self.explore, str) and self.explore):
+            raise QueryError(
+                f"explore names a draw, the day say, as text, and not {self.explore!r}"
+            )
         for name in ("cross_share", "diversity"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:

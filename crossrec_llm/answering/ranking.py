@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crossrec_llm.answering.arranging import Arranged, arrange
+from crossrec_llm.answering.arranging import Arranged, Demands, arrange
 from crossrec_llm.answering.blend import Blend
 from crossrec_llm.answering.bridges import Gate
 from crossrec_llm.answering.candidates import Views
@@ -84,8 +84,8 @@ class Ranking:
 
     def fill(
         self, rules: Rules, own: OwnLists, rows: np.ndarray, k: int, diversity: float
-    ) -> tuple[Ranked, Arranged]:
-        """The pool and the list out of it.
+    ) -> tuple[Ranked, Demands, Arranged]:
+        """The pool, what the list must be like, and the list.
 
         Jumps that turn out to be too unlikely are closed first. While a rule leaves the list
         wanting, the pool grows.
@@ -109,5 +109,5 @@ class Ranking:
             wanting = rules.wanting(rows, rows[arranged.positions])
             wider = self.pool([wanting], size, rows)
             if len(wider) == len(rows):
-                return ranked, arranged
+                return ranked, demands, arranged
             rows = wider

@@ -73,5 +73,7 @@ def gc(
         return show.print_json(done.to_dict())
     removed = ", ".join(done.removed) or "nothing"
     show.say(f"{where.index}: removed {removed} ({done.freed / 2**20:,.1f} MB freed)")
+    if done.exposures:
+        show.say(f"{done.exposures:,} exposures removed, older than the recipe keeps them")
     kept = (f"{name} waits and was kept; --waiting removes it" for name in done.waiting)
     show.notes([*kept, *done.notes], output.quiet)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from crossrec_llm.service.options import DEFAULT_TENANT, LimitOptions, ServiceOptions
+from crossrec_llm.service.options import (
+    DEFAULT_TENANT,
+    LimitOptions,
+    RateOptions,
+    ServiceOptions,
+)
 
-__all__ = ["DEFAULT_TENANT", "LimitOptions", "ServiceOptions"]
+__all__ = ["DEFAULT_TENANT", "LimitOptions", "RateOptions", "ServiceOptions"]

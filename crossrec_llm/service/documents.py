@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from crossrec_llm.records import Audience, Recommendations
+from crossrec_llm.records import Audience, Item, Recommendations
 
 
 class ReasonDocument(BaseModel):
@@ -58,6 +58,9 @@ class RecommendationDocument(BaseModel):
     rules: list[str] | None = Field(default=None, description="Rules that acted on it.")
     contributions: list[ContributionDocument] | None = None
     interest: int | None = Field(default=None, description="Which interest brought it, from 1.")
+    propensity: float | None = Field(
+        default=None, description="How likely it was to come to this place."
+    )
 
 
 class ReceiptDocument(BaseModel):
@@ -69,16 +72,55 @@ class ReceiptDocument(BaseModel):
     version: str
     history: str | None = None
     change: int | None = None
+    explored: int | None = Field(
+        default=None, description="How many items the draw moved or brought."
+    )
+
+
+_EXAMPLE: dict[str, Any] = {
+    "query": {
+        "kind": "similar",
+        "item_id": "i1",
+        "k": 1,
+        "home": ["Garden"],
+        "filter": {},
+        "cross_share": 0.5,
+        "diversity": 0.0,
+    },
+    "items": [
+        {
+            "rank": 1,
+            "item_id": "i2",
+            "title": "A garden fork",
+            "category": "Garden > Tools",
+            "brand": "Acme",
+            "price": 24.0,
+            "image_url": "",
+            "score": 1.93,
+            "cross": False,
+            "cold": False,
+            "reasons": [{"kind": "text", "share": 1.0, "text": "reads like it", "item_id": "i1"}],
+            "signals": {"text": 1.93},
+        }
+    ],
+    "notes": [],
+    "receipt": {"generation": "000001", "recipe": "5e1c", "blend": "90ab", "version": "0.1.0"},
+}
 
 
 class AnswerDocument(BaseModel):
     """A list of recommendations, best first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
     query: dict[str, Any] = Field(description="What was asked, resolved.")
     items: list[RecommendationDocument]
-    shortfall: str | None = Field(description="Why there are fewer than k.")
+    shortfall: str | None = Field(default=None, description="Why there are fewer than k.")
     notes: list[str] = Field(description="A label for every fallback.")
     receipt: ReceiptDocument
+    next: str | None = Field(
+        default=None, description="Cursor of the next page, where there is one."
+    )
 
 
 class AudienceMemberDocument(BaseModel):
@@ -118,6 +160,13 @@ class BridgesDocument(BaseModel):
     """Every pair of top categories that people were seen in."""
 
     bridges: list[BridgeDocument]
+
+
+def item(found: Item) -> ItemDocument:
+    own = (name for name in ItemDocument.model_fields if name != "category")
+    return ItemDocument(
+        category=found.category_path, **{name: getattr(found, name) for name in own}
+    )
 
 
 def answer(found: Recommendations) -> AnswerDocument:

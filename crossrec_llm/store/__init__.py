@@ -8,6 +8,15 @@ from crossrec_llm.store.churn import Due, LiveOptions
 from crossrec_llm.store.collections import Collections
 from crossrec_llm.store.database import LAYOUT
 from crossrec_llm.store.erasures import Barred, Erasures, Kind, Removed, Unfinished
+from crossrec_llm.store.exposures import (
+    DAY,
+    Exposure,
+    Exposures,
+    Logged,
+    Outcome,
+    Recorded,
+    Stated,
+)
 from crossrec_llm.store.index import (
     Index,
     StoredGeneration,
@@ -41,6 +50,7 @@ from crossrec_llm.store.search import (
 from crossrec_llm.store.writer import Draft, IndexWriter, Truth
 
 __all__ = [
+    "DAY",
     "ERASED",
     "FORMAT",
     "LAYOUT",
@@ -55,6 +65,8 @@ __all__ = [
     "ErasureReceipt",
     "Erasures",
     "ExactSearch",
+    "Exposure",
+    "Exposures",
     "GenerationRecord",
     "Index",
     "IndexWriter",
@@ -63,13 +75,17 @@ __all__ = [
     "Ledger",
     "LiveItems",
     "LiveOptions",
+    "Logged",
     "Manifest",
     "Merged",
+    "Outcome",
     "Overlaid",
     "Put",
     "Reachability",
+    "Recorded",
     "Removed",
     "Search",
+    "Stated",
     "StoreOptions",
     "StoredGeneration",
     "Truth",

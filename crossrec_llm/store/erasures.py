@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from crossrec_llm.errors import IndexLocked
 from crossrec_llm.store.database import Database, Execute
+from crossrec_llm.store.exposures import erase_exposures_of, erase_offers_of
 
 Kind = Literal["user", "item"]
 
@@ -31,6 +32,8 @@ class Removed:
     """What an erasure took out of the records.
 
     struck : corrections of other people that named an erased item.
+    exposures, outcomes : what people were shown, and what came of it; offers : places that an
+        erased item had, or might have had, in what others were shown.
     """
 
     users: int = 0
@@ -38,6 +41,9 @@ class Removed:
     events: int = 0
     corrections: int = 0
     struck: int = 0
+    exposures: int = 0
+    outcomes: int = 0
+    offers: int = 0
 
     def __add__(self, other: Removed) -> Removed:
         names = [one.name for one in fields(self)]
@@ -147,7 +153,10 @@ class Erasures:
 
     def has(self, kind: Kind, id: str) -> bool:
         """Whether the records hold something of an id."""
-        tables = ("users", "corrections", "event_ids") if kind == "user" else ("items", "event_ids")
+        tables = {
+            "user": ("users", "corrections", "event_ids", "exposures"),
+            "item": ("items", "event_ids", "offers"),
+        }[kind]
         return any(
             self._database.one(f"SELECT count(*) FROM {table} WHERE {kind}_id = ?", id)
             for table in tables
@@ -323,11 +332,12 @@ class Erasures:
 
     def _named(self, kind: Kind) -> list[str]:
         """Every id that is anywhere in the records."""
-        if kind == "item":
-            return self.ids(kind)
+        places = {
+            "user": ("users", "corrections", "event_ids", "exposures"),
+            "item": ("items", "offers"),
+        }[kind]
         rows = self._database.all(
-            "SELECT user_id FROM users UNION SELECT user_id FROM corrections "
-            "UNION SELECT user_id FROM event_ids"
+            " UNION ".join(f"SELECT {kind}_id FROM {place}" for place in places)
         )
         return [id for (id,) in rows]
 
@@ -372,7 +382,8 @@ def _erase_users(execute: Execute, ids: Sequence[str]) -> Removed:
             events += execute("DELETE FROM events WHERE user = ?", (key,)).rowcount
             users += execute("DELETE FROM users WHERE key = ?", (key,)).rowcount
         execute("DELETE FROM event_ids WHERE user_id = ?", (id,))
-    return Removed(users=users, events=events, corrections=corrections)
+    shown = erase_exposures_of(execute, ids)
+    return Removed(users=users, events=events, corrections=corrections, **shown)
 
 
 def _erase_items(execute: Execute, ids: Sequence[str]) -> Removed:
@@ -394,7 +405,7 @@ def _erase_items(execute: Execute, ids: Sequence[str]) -> Removed:
             execute("UPDATE corrections SET items = ? WHERE number = ?", (json.dumps(left), number))
         else:
             execute("DELETE FROM corrections WHERE number = ?", (number,))
-    return Removed(items=items, events=events, struck=struck)
+    return Removed(items=items, events=events, struck=struck, **erase_offers_of(execute, ids))
 
 
 def _keys(execute: Execute, kind: Kind, ids: Sequence[str]) -> Iterator[tuple[str, int | None]]:

@@ -17,9 +17,11 @@ from crossrec_llm.errors import UnknownUser
 from crossrec_llm.profiles import Correction
 from crossrec_llm.records import Progress
 from crossrec_llm.store import basis, changes
+from crossrec_llm.store.answered import Answered
 from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.database import Database
 from crossrec_llm.store.erasures import Erasures
+from crossrec_llm.store.exposures import Exposures
 from crossrec_llm.store.merging import merge
 from crossrec_llm.store.rows import ITEM_COLUMNS, content_digest, events_table, items_table
 from crossrec_llm.tables import near_matches
@@ -172,6 +174,16 @@ class Ledger:
         """What was taken out for good, and the taking out."""
         return Erasures(self._database)
 
+    @property
+    def exposures(self) -> Exposures:
+        """What people were shown, and what came of it."""
+        return Exposures(self._database)
+
+    @property
+    def answered(self) -> Answered:
+        """Changes of the last day that came with a key; for who writes."""
+        return Answered(self._database)
+
     # ------------------------------------------------------------------ reading
 
     @property
@@ -196,17 +208,23 @@ class Ledger:
         statement = f"{came} AND events.change <= ? ORDER BY user, seq"
         return events_table(self._database.all(statement, upto))
 
-    def events_of(self, user_id: str) -> pa.Table:
+    def events_of(self, user_id: str, *, upto: int | None = None) -> pa.Table:
         """One user's events (EVENTS_SCHEMA) in the order they came in.
+
+        Parameters
+        ----------
+        upto : as of `events`.
 
         Raises
         ------
         UnknownUser : names users whose ids look like it.
         """
-        statement = (
-            f"{_EVENTS.format(more='')} WHERE users.user_id = ? AND {self._there} ORDER BY seq"
-        )
-        found = self._database.all(statement, user_id)
+        came = f"users.user_id = ? AND {self._there}"
+        values: tuple[Any, ...] = (user_id,)
+        if upto is not None and self._database.layout >= 3:
+            came, values = f"{came} AND events.change <= ?", (user_id, upto)
+        statement = f"{_EVENTS.format(more='')} WHERE {came} ORDER BY seq"
+        found = self._database.all(statement, *values)
         if not found and not self.has_user(user_id):
             users = self._database.all("SELECT user_id FROM users")
             raise UnknownUser(user_id, near_matches(user_id, [id for (id,) in users]))

@@ -1,25 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from crossrec_llm import Recommender
 from crossrec_llm.filter import Filter
 from crossrec_llm.service.bodies import Narrowed
-
-
-@pytest.fixture(scope="module")
-def rec(service_index: Path):
-    with Recommender.open(service_index) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def user_id(rec: Recommender) -> str:
-    return str(rec.generation.users.ids[0])
 
 
 def test_a_user_gets_what_the_recommender_gives(client: TestClient, rec, user_id: str) -> None:
