@@ -324,6 +324,15 @@ class Recommender:
         )
 
     @_question
+    def changes(self, now: Moment) -> int:
+        """How many items and events came, changed or went since the generation was built.
+
+        They count in answers, and the next build folds them in. 0 in memory.
+        """
+        built = now.generation.stored
+        return now.people.ledger.count_since(built.change) if built else 0
+
+    @_question
     def item(self, now: Moment, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
         return now.generation.catalogue.item(now.generation.catalogue.row(str(item_id)))

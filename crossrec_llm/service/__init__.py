@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from crossrec_llm.service.options import DEFAULT_TENANT, LimitOptions, ServiceOptions
+from crossrec_llm.service.options import DEFAULT_TENANT, LimitOptions, LogFormat, ServiceOptions
 
-__all__ = ["DEFAULT_TENANT", "LimitOptions", "ServiceOptions"]
+__all__ = ["DEFAULT_TENANT", "LimitOptions", "LogFormat", "ServiceOptions"]

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
 from crossrec_llm import __version__
-from crossrec_llm.service import health, pages, problems, questions
+from crossrec_llm.service import health, pages, problems, questions, tracing, watching
 from crossrec_llm.service.asked import Service
+from crossrec_llm.service.metrics import Metrics
 from crossrec_llm.service.options import ServiceOptions
 from crossrec_llm.service.tenants import Tenants
-from crossrec_llm.service.working import Work
+from crossrec_llm.service.working import RefuseEarly, Work
 
 
-def create_app(options: ServiceOptions) -> FastAPI:
+def create_app(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
     """The HTTP service over the indexes of `options.tenants`, which it opens at once.
+
+    Parameters
+    ----------
+    shared : folder that several workers have in common while they run.
 
     Raises
     ------
     IndexMissing, IndexMismatch, IndexDamaged : of the first that cannot be opened.
+    MissingExtra : spans are wanted, and what makes them is not installed.
     """
-    tenants = Tenants(options.tenants)
+    tenants, work = Tenants(options.tenants), Work(options.limits)
+    metrics = Metrics(tenants, work, shared)
+    service = Service(options, tenants, work, metrics)
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with metrics.shared():
+            yield
         tenants.close()
 
     app = FastAPI(
@@ -38,9 +48,14 @@ def create_app(options: ServiceOptions) -> FastAPI:
         redoc_url=None,
         openapi_url="/v1/openapi.json",
     )
-    app.state.service = Service(options, tenants, Work(options.limits))
+    app.state.service = service
     problems.install(app)
-    app.include_router(health.router)
+    tell: list[Callable[[watching.Seen], None]] = [watching.log, metrics.tell]
+    if tracing.wanted(options.tracing):
+        tell.append(tracing.install(app, tracing.provider(options.tracing)))
+    app.add_middleware(RefuseEarly, work=work, under="/v1/")
+    app.add_middleware(watching.Watch, tell=tell)  # the last one is the first that a request meets
+    health.install(app, service)
     app.include_router(questions.router)
     pages.install(app)
     return app

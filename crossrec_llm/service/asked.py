@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from crossrec_llm.recommender import Recommender
+from crossrec_llm.service.metrics import Metrics
 from crossrec_llm.service.options import ServiceOptions
 from crossrec_llm.service.problems import Refused
 from crossrec_llm.service.tenants import Caller, Scope, Tenants
+from crossrec_llm.service.watching import seen
 from crossrec_llm.service.working import Work
 
 T = TypeVar("T")
@@ -21,11 +24,16 @@ ALL_SCOPES: frozenset[Scope] = frozenset(("read", "write", "admin"))
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """What an app holds while it runs; `app.state.service`."""
+    """What an app holds while it runs; `app.state.service`.
+
+    warming : set while its models are being loaded.
+    """
 
     options: ServiceOptions
     tenants: Tenants
     work: Work
+    metrics: Metrics
+    warming: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +58,10 @@ def _caller(request: Request) -> Caller:
     return Caller(next(iter(service.tenants)), ALL_SCOPES)
 
 
-def _may(scope: Scope) -> Callable[[Request], Asked]:
-    def asked(request: Request) -> Asked:
+def _may(scope: Scope) -> Callable[[Request], Awaitable[Asked]]:
+    async def asked(request: Request) -> Asked:  # else it would be sent to a thread
         caller = _caller(request)
+        seen().tenant = caller.tenant.name
         if scope not in caller.scopes:
             raise Refused(403, "not-allowed", f"this key has no {scope!r} scope")
         return Asked(request.app.state.service, caller)
