@@ -43,7 +43,8 @@ def serve(
     if index is not None:
         given["tenants"] = {DEFAULT_TENANT: index}
     level = "debug" if output.verbose else "warning" if output.quiet else None
-    logs = {name: value for name, value in (("format", log_format), ("level", level)) if value}
+    logs: dict[str, Any] = {"format": log_format, "level": level}
+    logs = {name: value for name, value in logs.items() if value is not None}
     given["logs"] = dataclasses.replace(options.logs, **logs)
     run(
         dataclasses.replace(

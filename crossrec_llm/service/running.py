@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 2_048  # connections that the system holds until they are looked at
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
+_KEPT = 75  # seconds that an idle connection stays: longer than proxies keep theirs
 _PATIENCE = 60  # seconds that a worker may not answer its supervisor, while it loads
 
 
@@ -93,6 +94,7 @@ def _config(options: ServiceOptions, app: Any, **more: Any) -> uvicorn.Config:
         access_log=False,  # a line of our own tells of each request
         server_header=False,
         backlog=_BACKLOG,
+        timeout_keep_alive=_KEPT,
         timeout_graceful_shutdown=ceil(options.limits.shutdown),
         timeout_worker_healthcheck=_PATIENCE,
         **more,

@@ -1,0 +1,1 @@
+"""Measurements of the HTTP service as a process of its own."""
