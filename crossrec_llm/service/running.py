@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
+import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from threadpoolctl import threadpool_limits
 from uvicorn.supervisors import Multiprocess
 
 from crossrec_llm.errors import CrossrecError
@@ -30,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG = 2_048  # connections that the system holds until they are looked at
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
+_SWITCH = 0.001  # seconds a thread may hold the others up: the loop is to answer meanwhile
 _KEPT = 75  # seconds that an idle connection stays: longer than proxies keep theirs
 _PATIENCE = 60  # seconds that a worker may not answer its supervisor, while it loads
 
@@ -46,7 +51,8 @@ def run(options: ServiceOptions) -> None:
     IndexMissing, IndexMismatch, IndexDamaged : an index cannot be opened.
     """
     logs.set_up(options.logs)
-    with _listening(options) as listener, TemporaryDirectory(prefix="crossrec-") as folder:
+    listener = _listening(options)
+    with listener, _sharing_cores(options), TemporaryDirectory(prefix="crossrec-") as folder:
         if options.workers == 1:
             server = uvicorn.Server(_config(options, serving(options)))
             _tell(options, listener)
@@ -63,8 +69,9 @@ def run(options: ServiceOptions) -> None:
 
 def serving(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
     """The app of one worker; it is ready once its models are loaded."""
-    if shared is not None:
-        logs.set_up(options.logs)  # in a process of its own
+    if shared is not None:  # in a process of its own
+        logs.set_up(options.logs)
+    sys.setswitchinterval(_SWITCH)
     app = create_app(options, shared)
     service: Service = app.state.service
     service.warming.set()
@@ -83,6 +90,8 @@ def warm(service: Service) -> None:
                 rec.like("warm")
             except CrossrecError as error:
                 logger.warning("%s: some questions have no answer: %s", tenant.name, error)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: to look through it again would hold everybody up
     finally:
         service.warming.clear()
 
@@ -135,6 +144,20 @@ def _tell(options: ServiceOptions, listener: socket.socket) -> None:
     shown = f"[{host}]" if ":" in host else host
     by = f" ({options.workers} processes)" if options.workers > 1 else ""
     logger.info("http://%s:%d/%s; Ctrl-C stops", shown, port, by)
+
+
+@contextmanager
+def _sharing_cores(options: ServiceOptions) -> Iterator[None]:
+    """So many threads within a question that all questions at once have the cores between them.
+
+    With more they wait for one another, spinning: 33 ms of processor an answer, not 16, on two
+    cores. What is loaded later, and in other processes, reads the variable.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    each = max(1, (cores or 1) // (options.workers * options.limits.at_once))
+    each = int(os.environ.setdefault("OMP_NUM_THREADS", str(each)))
+    with threadpool_limits(each):
+        yield
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def log(request: Seen) -> None:
     if lists := request.lists:
         said["n"] = sum(map(len, lists))
         said["notes"] = sum(len(one.notes) for one in lists)
-    quiet = request.endpoint in _QUIET and request.status < 400
+    quiet = request.endpoint in _QUIET and request.status != 500
     level = logging.DEBUG if quiet else logging.ERROR if request.status == 500 else logging.INFO
     logger.log(level, "request", extra=said)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -25,6 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+RATE = 50.0
+"""Questions a second."""
+
+PEOPLE = 2_000
+SEED = 7
 
 GIVEN_UP = 10.0
 """Seconds without an answer after which a question counts as lost."""
@@ -59,8 +66,29 @@ class Stretch:
             return 0.0
         return float(np.polyfit(np.arange(len(half)), half, 1)[0] * 60)
 
+    def others(self, *status: int) -> int:
+        """How many answers have none of these."""
+        return sum(n for code, n in self.status.items() if code not in status)
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "growth, MB a minute": self.growth}
+
+
+def measured(index: Path, work: Path, *options: str, seconds: float = 60) -> list[Stretch]:
+    """For-user with reasons: at `RATE`, at five times that for a third as long, then as before."""
+    from crossrec_llm import Recommender  # which the generator does without
+
+    with Recommender.open(index) as rec:
+        users = random.Random(SEED).sample(
+            rec.generation.users.ids, min(PEOPLE, len(rec.generation.users.ids))
+        )
+    bodies = [{"user_id": user} for user in users]
+    with serving(index, *options) as server:
+        server.under(RATE, seconds / 6, bodies, work)  # what is loaded first is not measured
+        return [
+            server.under(rate, long, bodies, work)
+            for rate, long in ((RATE, seconds), (5 * RATE, seconds / 3), (RATE, seconds))
+        ]
 
 
 @contextmanager
