@@ -37,7 +37,7 @@ def options(index: Path, **more) -> ServiceOptions:
     return ServiceOptions(tenants={"default": index}, **{"port": 0, **more})
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
 def test_it_serves_until_it_is_asked_to_stop(service_index: Path, caplog, kind) -> None:
     caplog.set_level("INFO", "crossrec_llm")
     told: list[int] = []
