@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -50,11 +50,12 @@ def create_app(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
     )
     app.state.service = service
     problems.install(app)
-    tell: list[Callable[[watching.Seen], None]] = [watching.log, metrics.tell]
+    traced = None
     if tracing.wanted(options.tracing):
-        tell.append(tracing.install(app, tracing.provider(options.tracing)))
+        traced = tracing.install(app, tracing.provider(options.tracing))
     app.add_middleware(RefuseEarly, work=work, under="/v1/")
-    app.add_middleware(watching.Watch, tell=tell)  # the last one is the first that a request meets
+    # The last one is the first that a request meets.
+    app.add_middleware(watching.Watch, tell=(watching.log, metrics.tell), answering=traced)
     health.install(app, service)
     app.include_router(questions.router)
     pages.install(app)

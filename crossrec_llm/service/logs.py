@@ -10,7 +10,7 @@ import structlog
 
 from crossrec_llm.service.options import LogOptions
 
-_NOISY = ("chromadb", "httpx", "sentence_transformers", "transformers", "uvicorn")
+_NOISY = ("chromadb", "httpx", "httpx2", "sentence_transformers", "transformers", "uvicorn")
 """Packages that tell of every step where what is worth knowing is in the lines of requests."""
 
 

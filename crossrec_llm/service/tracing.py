@@ -53,7 +53,7 @@ def provider(options: TracingOptions) -> TracerProvider:
 
 
 def install(app: FastAPI, traced: TracerProvider) -> Callable[[Seen], None]:
-    """A span for each request of an app; what is given makes those of its steps.
+    """A span for each request of an app; what is given makes those of its steps, before it ends.
 
     Raises
     ------

@@ -64,10 +64,16 @@ class Watch:
     Parameters
     ----------
     tell : called with each request when its answer has been sent.
+    answering : called with each when its answer is about to be sent; None = nobody.
     """
 
-    def __init__(self, app: ASGIApp, tell: Sequence[Callable[[Seen], None]]) -> None:
-        self.app, self.tell = app, tell
+    def __init__(
+        self,
+        app: ASGIApp,
+        tell: Sequence[Callable[[Seen], None]],
+        answering: Callable[[Seen], None] | None = None,
+    ) -> None:
+        self.app, self.tell, self.answering = app, tell, answering
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,6 +88,8 @@ class Watch:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID] = request.id
+                if self.answering is not None:
+                    self.answering(request)
             await send(message)
 
         try:
