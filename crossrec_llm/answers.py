@@ -42,6 +42,7 @@ from crossrec_llm.answering import (
     situation_of,
 )
 from crossrec_llm.generation import CollectionName, Generation
+from crossrec_llm.recording import recorded, step
 from crossrec_llm.records import (
     Contribution,
     Explain,
@@ -140,13 +141,16 @@ class Answers:
         situation = situation_of(query, ask)
         gate = self._gate(query, rules.home, across=situation == "cross")
         ranking = self._ranking(query, situation, self._views(ruling, gate), gate, ask.k)
-        interests = self.interests(query) if not rules.split else ()
+        with step("history"):
+            interests = self.interests(query) if not rules.split else ()
         rows = ranking.pool(rules.pools(), ranking.size, rules.pinned)
         diversity = self.recipe.answering.diversity if ask.diversity is None else ask.diversity
         if diversity and query.kind == "user":
             rows = ranking.widened(rules.pools(), self.generation.signals.popularity, rows)
         own = self._own_lists(interests, ranking, rules, rows, ask.k)
         ranked, demands, arranged = ranking.fill(rules, own, rows, ask.k, diversity)
+        if (record := recorded()) is not None:
+            record.candidates.append(len(ranked.rows))
         drawn = None
         if ask.explore is not None:
             key = (asked["user_id"], ask.explore)
@@ -238,11 +242,12 @@ class Answers:
         why: list[tuple[Reason, ...]] = [()] * len(found)
         made_of: list[tuple[Contribution, ...]] = [()] * len(found)
         if explain:
-            account = Account.of(ranking, ranked, chosen)
-            why = self._reasons(ranking, account, found, np.isin(found, rules.pinned))
-            if explain == "full":
-                ids = [self.catalogue.ids[row] for row in ranking.query.history]
-                made_of = [account.contributions(at, names, ids) for at in range(len(found))]
+            with step("reasons"):
+                account = Account.of(ranking, ranked, chosen)
+                why = self._reasons(ranking, account, found, np.isin(found, rules.pinned))
+                if explain == "full":
+                    ids = [self.catalogue.ids[row] for row in ranking.query.history]
+                    made_of = [account.contributions(at, names, ids) for at in range(len(found))]
         return tuple(
             Recommendation(
                 rank=at + 1,

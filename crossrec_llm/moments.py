@@ -16,6 +16,7 @@ from crossrec_llm.generation import Generation
 from crossrec_llm.growing import Growth
 from crossrec_llm.people import People
 from crossrec_llm.recipe import Recipe
+from crossrec_llm.recording import step
 from crossrec_llm.store import Index, Ledger
 from crossrec_llm.store.index import LEDGER, MANIFEST
 
@@ -172,7 +173,8 @@ class Moments:
         A generation that was removed while it was asked is asked again as it is now.
         """
         while True:
-            opened = self._moved()
+            with step("following"):
+                opened = self._moved()
             if not opened.enter():
                 continue
             try:

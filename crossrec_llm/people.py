@@ -12,6 +12,7 @@ from crossrec_llm.answering import Known, make_query
 from crossrec_llm.errors import QueryError, UnknownUser
 from crossrec_llm.generation import Generation
 from crossrec_llm.profiles import Correction
+from crossrec_llm.recording import step
 from crossrec_llm.records import AudienceMember, Query
 from crossrec_llm.signals import Text
 from crossrec_llm.store import Ledger, Search
@@ -44,6 +45,7 @@ class People:
         if self._ledger is not None:
             self._ledger.close()
 
+    @step("history")
     def known(self, user_id: str, side: int = OUTSIDE, without: Sequence[str] = ()) -> Known:
         """What is known of a person on one side of the walls.
 

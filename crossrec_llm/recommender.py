@@ -27,6 +27,7 @@ from crossrec_llm.meaning import Encoder, Templates
 from crossrec_llm.moments import Moment, Moments, Overlaid
 from crossrec_llm.profiles import Profile
 from crossrec_llm.recipe import Recipe
+from crossrec_llm.recording import recorded, step
 from crossrec_llm.records import (
     Audience,
     Explain,
@@ -50,7 +51,10 @@ def _question(
     """A method that is answered from one moment of the index, the newest when it was called."""
 
     def asked(self: Recommender, /, *args: P.args, **named: P.kwargs) -> R:
-        return self._moments.ask(lambda now: answered(self, now, *args, **named))
+        given = self._moments.ask(lambda now: answered(self, now, *args, **named))
+        if (record := recorded()) is not None:
+            record.answers.append(given)
+        return given
 
     update_wrapper(asked, answered)
     del asked.__dict__["__wrapped__"]
@@ -219,6 +223,8 @@ class Recommender:
             now.people.on_side(ids, side) for ids in (liked, disliked)
         )
         read = now.generation.signals.lexical.spelled(text)
+        with step("encoding"):
+            vector = now.reader.query(read)
         query = make_query(
             "like",
             known.rows,
@@ -226,7 +232,7 @@ class Recommender:
             liked=toward,
             disliked=away,
             text=text,
-            text_vector=now.reader.query(read),
+            text_vector=vector,
             **_corrected(now, known),
         )
         asked = {"text": text, "user_id": user, "liked": list(liked), "disliked": list(disliked)}
@@ -339,6 +345,15 @@ class Recommender:
         )
 
     @_question
+    def changes(self, now: Moment) -> int:
+        """How many items and events came, changed or went since the generation was built.
+
+        They count in answers, and the next build folds them in. 0 in memory.
+        """
+        built = now.generation.stored
+        return now.people.ledger.count_since(built.change) if built else 0
+
+    @_question
     def item(self, now: Moment, item_id: str) -> Item:
         """One item of the catalogue; UnknownItem where there is none of this id."""
         return now.generation.catalogue.item(now.generation.catalogue.row(str(item_id)))
@@ -386,6 +401,8 @@ class Recommender:
 
 def _corrected(now: Moment, known: Known) -> dict[str, Any]:
     """What corrections add to a query."""
-    vectors = [now.reader.sentence(sentence) for sentence in known.said]
-    said = {"said": known.said, "said_vectors": np.stack(vectors)} if vectors else {}
-    return {"struck": known.struck, **said}
+    if not known.said:
+        return {"struck": known.struck}
+    with step("encoding"):
+        vectors = [now.reader.sentence(sentence) for sentence in known.said]
+    return {"struck": known.struck, "said": known.said, "said_vectors": np.stack(vectors)}

@@ -93,6 +93,10 @@ class Reason:
     text: str
     item_id: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        # `asdict` copies every value, and an answer has thirty of these.
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
@@ -190,7 +194,7 @@ class Recommendation:
             "score": self.score,
             "cross": self.cross,
             "cold": self.cold,
-            "reasons": [asdict(reason) for reason in self.reasons],
+            "reasons": [reason.to_dict() for reason in self.reasons],
             "signals": dict(self.signals),
             **({"rules": list(self.rules)} if self.rules else {}),
             **(

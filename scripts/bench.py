@@ -43,13 +43,15 @@ SEED = 7
 class Setting:
     """Where the data lies, a folder to work in, and what of `relevance` is wanted.
 
-    `only`: data sets, none = all; `update`: whether docs/relevance.json is written.
+    `only`: data sets, none = all; `update`: whether docs/relevance.json is written;
+    `index`: one that is there already.
     """
 
     data: Path
     work: Path
     only: tuple[str, ...] = ()
     update: bool = False
+    index: Path | None = None
 
     def files(self, name: str) -> tuple[Path, Path]:
         folders = (self.data / name, HERE / "data" / name)
@@ -325,6 +327,28 @@ def bench_experiments(setting: Setting) -> Figures:
     bars = {name: Bar(found[name], bar) for name, bar in experiments.LEAST.items()}
     bars |= {name: Bar(found[name], bar, most=True) for name, bar in experiments.MOST.items()}
     return bars, {name: value for name, value in found.items() if name not in bars}
+def bench_load(setting: Setting) -> Figures:
+    """The service under load on food-kitchen: 50 questions a second, then 250; two minutes."""
+    from service import load
+
+    index = setting.index or setting.work / "food-kitchen"
+    if setting.index is None:
+        build(*setting.files("food-kitchen"), index)
+    steady, over, after = load.measured(index, setting.work)
+    bars = {
+        "p99 at 50 a second, ms": Bar(steady.p99, 50, most=True),
+        "at 50 a second, answers that are not 200": Bar(steady.others(200), 0, most=True),
+        "at 250 a second, answers that are not 200 or 429": Bar(
+            over.others(200, 429), 0, most=True
+        ),
+        "p99 at 50 a second after that, ms": Bar(after.p99, 50, most=True),
+        "growth at 50 a second, MB a minute": Bar(after.growth, 5, most=True),
+    }
+    return bars, {
+        "at 50 a second": steady.to_dict(),
+        "at 250 a second": over.to_dict(),
+        "at 50 a second after that": after.to_dict(),
+    }
 
 
 def _crossrec(*arguments: str) -> list[str]:
@@ -374,10 +398,11 @@ def main() -> None:
         "--only", action="append", default=[], help="crossing, relevance: a data set"
     )
     parser.add_argument("--update", action="store_true", help="relevance: the golden figures")
+    parser.add_argument("--index", type=Path, help="load: of food-kitchen, built already")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="crossrec-bench-") as work:
         bars, figures = BENCHES[given.name](
-            Setting(given.data, Path(work), tuple(given.only), given.update)
+            Setting(given.data, Path(work), tuple(given.only), given.update, given.index)
         )
     if given.json:
         document = {

@@ -13,6 +13,7 @@ from crossrec_llm.answering.bridges import Gate
 from crossrec_llm.answering.candidates import Views
 from crossrec_llm.answering.interests import OwnLists
 from crossrec_llm.answering.rules import Rules
+from crossrec_llm.recording import step
 from crossrec_llm.records import Query
 from crossrec_llm.signals import Signal, Source
 
@@ -54,12 +55,19 @@ class Ranking:
 
     def pool(self, masks: Iterable[np.ndarray], size: int, given: np.ndarray) -> np.ndarray:
         """Sorted rows: those `given`, and candidates of each (n_items,) mask."""
-        return self.views.pool(masks, [*self.sources, *self.gate.sources], size, given)
+        return self._pool(masks, [*self.sources, *self.gate.sources], size, given)
 
     def widened(self, masks: Iterable[np.ndarray], source: Source, rows: np.ndarray) -> np.ndarray:
         """The pool and twice as many from one source, for a list that is to differ in itself."""
-        return self.views.pool(masks, [source], 2 * self.size, rows)
+        return self._pool(masks, [source], 2 * self.size, rows)
 
+    @step("candidates")
+    def _pool(
+        self, masks: Iterable[np.ndarray], sources: Sequence[Source], size: int, given: np.ndarray
+    ) -> np.ndarray:
+        return self.views.pool(masks, sources, size, given)
+
+    @step("signals")
     def rank(self, rows: np.ndarray) -> Ranked:
         """Every row by its view."""
         scores = self.views.score(rows, self.signals)
@@ -98,13 +106,14 @@ class Ranking:
         while True:
             ranked = self.rank(rows)
             if self.gate.shuts(self.views, rows, ranked.totals):
-                rows = self.views.pool(rules.pools(), self.gate.sources, size, rows)
+                rows = self._pool(rules.pools(), self.gate.sources, size, rows)
                 continue
             parts, totals = self.gate.exchange(rows, ranked.parts, ranked.totals)
             ranked = replace(ranked, parts=parts, totals=totals)
             near = self.raw[rows] if diversity else np.empty((len(rows), 0))
             demands = replace(rules.demands(rows), floors=own.floors(rows, self.gate.closed))
-            arranged = arrange(totals, near, k, demands, diversity=diversity)
+            with step("arranging"):
+                arranged = arrange(totals, near, k, demands, diversity=diversity)
             size *= 2
             wanting = rules.wanting(rows, rows[arranged.positions])
             wider = self.pool([wanting], size, rows)

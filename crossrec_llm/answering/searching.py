@@ -12,6 +12,7 @@ import numpy as np
 from annotated_types import Ge
 
 from crossrec_llm.errors import IndexDamaged, StoreError, StoreUnavailable
+from crossrec_llm.recording import recorded
 from crossrec_llm.records import STRICT
 from crossrec_llm.resting import Rest
 from crossrec_llm.store import ExactSearch, Search
@@ -73,6 +74,8 @@ class Standby:
                 self._back()
                 return found
         self._here.notes = {**getattr(self._here, "notes", {}), self._why: None}
+        if (record := recorded()) is not None:
+            record.fallbacks += 1
         return instead()
 
     def _may_try(self) -> bool:

@@ -8,6 +8,7 @@ import typer
 
 from crossrec_llm.cli.options import Output, command
 from crossrec_llm.errors import MissingExtra
+from crossrec_llm.service import DEFAULT_TENANT, LogFormat, ServiceOptions
 
 
 @command
@@ -30,17 +31,27 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Where to listen. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="And on which port. [default: 8000]")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes. [default: 1]")] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="Of the lines on stderr. [default: auto: console on a terminal]"),
+    ] = None,
 ) -> None:
     """Serve recommendations over HTTP, with pages."""
     try:
         from crossrec_llm.service.running import run
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "fastapi", "serve") from error
-    from crossrec_llm.service import DEFAULT_TENANT, ServiceOptions
 
     options = ServiceOptions.load(config) if config else ServiceOptions()
     given: dict[str, Any] = {"host": host, "port": port, "workers": workers, "keys": keys}
     if index is not None:
         given["tenants"] = {DEFAULT_TENANT: index}
-    set_here = {name: value for name, value in given.items() if value is not None}
-    run(dataclasses.replace(options, **set_here), quiet=output.quiet)
+    level = "debug" if output.verbose else "warning" if output.quiet else None
+    logs: dict[str, Any] = {"format": log_format, "level": level}
+    logs = {name: value for name, value in logs.items() if value is not None}
+    given["logs"] = dataclasses.replace(options.logs, **logs)
+    run(
+        dataclasses.replace(
+            options, **{name: value for name, value in given.items() if value is not None}
+        )
+    )

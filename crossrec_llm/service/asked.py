@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.service.keys import Keys, Scope
+from crossrec_llm.service.metrics import Metrics
 from crossrec_llm.service.options import ServiceOptions
 from crossrec_llm.service.problems import Refused
 from crossrec_llm.service.tenants import Caller, Tenants
+from crossrec_llm.service.watching import seen
 from crossrec_llm.service.working import Work
 
 T = TypeVar("T")
@@ -23,12 +26,15 @@ class Service:
     """What an app holds while it runs; `app.state.service`.
 
     keys : None = everybody may do everything.
+    warming : set while its models are being loaded.
     """
 
     options: ServiceOptions
     tenants: Tenants
     work: Work
+    metrics: Metrics
     keys: Keys | None = None
+    warming: Event = field(default_factory=Event)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,7 @@ class Asked:
 def _may(scope: Scope) -> Callable[[Request], Awaitable[Asked]]:
     async def asked(request: Request) -> Asked:
         caller: Caller = request.state.caller  # the gate let nobody else in
+        seen().tenant = caller.tenant.name
         if scope not in caller.scopes:
             raise Refused(403, "not-allowed", f"this key has no {scope!r} scope")
         return Asked(request.app.state.service, caller)

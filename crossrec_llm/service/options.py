@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -14,6 +14,8 @@ from crossrec_llm.resources import default_index, read_toml
 
 Count = Annotated[int, Ge(1)]
 Seconds = Annotated[float, Gt(0)]
+
+LogFormat = Literal["auto", "json", "console"]
 
 DEFAULT_TENANT = "default"
 
@@ -32,6 +34,7 @@ class LimitOptions:
     answer : until a question is given up, with 503.
     change : until a change is, which goes on all the same.
     erasure : until an erasure is, which does too.
+    shutdown : for what is being answered, when the service is stopped.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -45,6 +48,7 @@ class LimitOptions:
     answer: Seconds = 10.0
     change: Seconds = 60.0
     erasure: Seconds = 600.0
+    shutdown: Seconds = 10.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,44 @@ class RateOptions:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     key: Annotated[int, Ge(0)] = 6_000
     tenant: Annotated[int, Ge(0)] = 30_000
+
+
+@dataclass(frozen=True)
+class MetricsOptions:
+    """Who may read the metrics.
+
+    open : anybody, and those of all tenants; else only who has the admin scope, and of their own.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    open: bool = False
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """How the service logs.
+
+    format : JSON lines, or lines for people ("console"); "auto": those on a terminal.
+    level : "debug" has what packages tell too, and who asks for health, metrics and style.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    format: LogFormat = "auto"
+    level: Literal["debug", "info", "warning"] = "info"
+
+
+@dataclass(frozen=True)
+class TracingOptions:
+    """Where spans of OpenTelemetry go; nowhere where nothing is said of it.
+
+    endpoint : of a collector that takes OTLP over gRPC, "http://localhost:4317"; where it is empty,
+        the usual variables (OTEL_EXPORTER_OTLP_ENDPOINT) say.
+    share : of the requests that begin a trace here; one that comes with a trace follows it.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    endpoint: str = ""
+    share: Annotated[float, Ge(0), Le(1)] = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +126,9 @@ class ServiceOptions:
     hosts: tuple[str, ...] = ()
     limits: LimitOptions = field(default_factory=LimitOptions)
     rates: RateOptions = field(default_factory=RateOptions)
+    metrics: MetricsOptions = field(default_factory=MetricsOptions)
+    logs: LogOptions = field(default_factory=LogOptions)
+    tracing: TracingOptions = field(default_factory=TracingOptions)
 
     @classmethod
     def load(cls, path: Path) -> ServiceOptions:

@@ -23,6 +23,7 @@ from crossrec_llm.errors import (
     StoreUnavailable,
 )
 from crossrec_llm.service.headers import SAFE
+from crossrec_llm.service.watching import REQUEST_ID, seen
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class ProblemDetails(BaseModel):
     title: str = Field(examples=["Unknown user"])
     status: int = Field(examples=[404])
     detail: str = Field(examples=["no user 'u1x' in this index; did you mean 'u1'?"])
+    request_id: str | None = Field(default=None, description="Of the request, as it was logged.")
     near: list[str] | None = Field(default=None, description="Ids that look like the asked one.")
     errors: list[WrongField] | None = Field(default=None, description="Every field that is wrong.")
 
@@ -83,18 +85,21 @@ def problem(
     errors: Sequence[WrongField] | None = None,
 ) -> JSONResponse:
     """The answer that tells of a problem."""
+    request = seen()
+    request.problem = name
     document = ProblemDetails(
         type=f"urn:crossrec:problem:{name}",
         title=name.replace("-", " ").capitalize(),
         status=status,
         detail=detail,
+        request_id=request.id or None,
         near=list(near) if near is not None else None,
         errors=list(errors) if errors is not None else None,
     )
     return JSONResponse(
         document.model_dump(exclude_none=True),
         status,
-        dict(headers or {}),
+        {REQUEST_ID: request.id, **(headers or {})} if request.id else dict(headers or {}),
         media_type=MEDIA_TYPE,
     )
 

@@ -71,13 +71,6 @@ class Tenant:
             logger.error("the index of tenant %r does not answer: %s", self.name, error)
             return None
 
-    def warm(self) -> None:
-        """Ask a first question, so that no caller waits until the encoder is loaded."""
-        try:
-            self.recommender.like("a", k=1, explain=False)
-        except (CrossrecError, OSError) as error:
-            logger.warning("tenant %r does not answer texts: %s", self.name, error)
-
     def close(self) -> None:
         with self._opening:
             if self._recorder is not None:
@@ -130,10 +123,6 @@ class Tenants:
 
     def __len__(self) -> int:
         return len(self._by_name)
-
-    def warm(self) -> None:
-        for tenant in self:
-            tenant.warm()
 
     def close(self) -> None:
         for tenant in self:

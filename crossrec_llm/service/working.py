@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crossrec_llm.service.options import LimitOptions
-from crossrec_llm.service.problems import Refused
+from crossrec_llm.service.problems import Refused, problem
+from crossrec_llm.service.watching import seen
 
 T = TypeVar("T")
 
@@ -22,9 +24,29 @@ class Work:
         self._places = anyio.CapacityLimiter(limits.at_once)
 
     @property
+    def running(self) -> int:
+        """Questions that are being answered."""
+        return int(self._places.borrowed_tokens)
+
+    @property
     def waiting(self) -> int:
         """Questions that wait for their turn."""
         return self._places.statistics().tasks_waiting
+
+    @property
+    def full(self) -> bool:
+        """Whether one more question is refused."""
+        return not self._places.available_tokens and self.waiting >= self.limits.waiting
+
+    @property
+    def refusal(self) -> Refused:
+        """What a question is told that finds no place."""
+        return Refused(
+            429,
+            "too-many-requests",
+            f"{self.waiting} questions are waiting already: ask again in a second",
+            {"Retry-After": "1"},
+        )
 
     async def do(self, work: Callable[[], T], seconds: float | None = None) -> T:
         """What `work` gives.
@@ -38,13 +60,8 @@ class Work:
         Refused : too many are waiting already (429), or it took too long (503); then it goes on in
             its thread, and keeps its place, until it is done.
         """
-        if self.waiting >= self.limits.waiting and not self._places.available_tokens:
-            raise Refused(
-                429,
-                "too-many-requests",
-                f"{self.waiting} questions are waiting already: ask again in a second",
-                {"Retry-After": "1"},
-            )
+        if self.full:
+            raise self.refusal
         seconds = self.limits.answer if seconds is None else seconds
         with anyio.move_on_after(seconds):
             return await run_sync(work, abandon_on_cancel=True, limiter=self._places)
@@ -54,3 +71,20 @@ class Work:
             f"no answer within {seconds:g} seconds",
             {"Retry-After": "5"},
         )
+
+
+class RefuseEarly:
+    """Refuses a question that would find no place, before anything of it is read."""
+
+    def __init__(self, app: ASGIApp, work: Work, under: str) -> None:
+        self.app, self.work, self.under = app, work, under
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = scope["type"] == "http" and scope["method"] == "POST"
+        if asked and scope["path"].startswith(self.under) and self.work.full:
+            seen().endpoint = self.under
+            refusal = self.work.refusal
+            told = problem(refusal.status, refusal.name, refusal.detail, headers=refusal.headers)
+            await told(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)

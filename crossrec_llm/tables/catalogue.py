@@ -183,10 +183,15 @@ class Catalogue:
         """
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of {len(self)} items")
-        fields = {name: self.table[name][row].as_py() for name in ITEMS_SCHEMA.names}
+        fields = {name: column[row].as_py() for name, column in self._columns.items()}
         fields["category"] = tuple(fields["category"])
         fields["metadata"] = json.loads(fields["metadata"])
         return Item(**fields)
+
+    @cached_property
+    def _columns(self) -> dict[str, pa.ChunkedArray]:
+        """By name: to look one up in the table takes longer than to read a value of it."""
+        return {name: self.table[name] for name in ITEMS_SCHEMA.names}
 
     @cached_property
     def prices(self) -> np.ndarray:
