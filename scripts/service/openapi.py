@@ -110,11 +110,13 @@ def _ask(
 def _put(client: TestClient, case: Any) -> Any:
     """The question as it is, through the app in this process."""
     given = case.as_transport_kwargs(base_url="http://127.0.0.1")
-    for name in ("timeout", "allow_redirects", "verify", "cert", "proxies"):
+    for name in ("timeout", "allow_redirects", "verify", "cert", "proxies", "cookies"):
         given.pop(name, None)
     if "json" in given:  # as text of ASCII: half characters get through
         given["content"] = json.dumps(given.pop("json")).encode()
         given["headers"] = {**given.get("headers", {}), "Content-Type": "application/json"}
+    if isinstance(given.get("data"), bytes | str):
+        given["content"] = given.pop("data")
     try:
         return client.request(**given)
     except (InvalidURL, UnicodeEncodeError):  # longer than the client sends, or no header
