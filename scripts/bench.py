@@ -327,6 +327,8 @@ def bench_experiments(setting: Setting) -> Figures:
     bars = {name: Bar(found[name], bar) for name, bar in experiments.LEAST.items()}
     bars |= {name: Bar(found[name], bar, most=True) for name, bar in experiments.MOST.items()}
     return bars, {name: value for name, value in found.items() if name not in bars}
+
+
 def bench_load(setting: Setting) -> Figures:
     """The service under load on food-kitchen: 50 questions a second, then 250; two minutes."""
     from service import load

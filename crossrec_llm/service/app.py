@@ -82,7 +82,14 @@ def create_app(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
     app.add_middleware(Bounds, body=options.limits.body)
     app.add_middleware(RefuseEarly, work=work, under="/v1/")
     rates = Rates(options.rates)
-    app.add_middleware(Gate, tenants=tenants, keys=keys, rates=rates, hosts=options.hosts)
+    app.add_middleware(
+        Gate,
+        tenants=tenants,
+        keys=keys,
+        rates=rates,
+        hosts=options.hosts,
+        metrics=options.metrics.open,
+    )
     app.add_middleware(SafeHeaders)
     app.add_middleware(watching.Watch, tell=(watching.log, metrics.tell), answering=traced)
     health.install(app, service)

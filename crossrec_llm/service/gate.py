@@ -39,6 +39,7 @@ class Gate:
     ----------
     keys : None = everybody may do everything with the one tenant there is.
     hosts : as of `ServiceOptions`.
+    metrics : whether /metrics needs no key.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Gate:
         keys: Keys | None,
         rates: Rates,
         hosts: tuple[str, ...],
+        metrics: bool,
     ) -> None:
         self.app, self.tenants, self.keys, self.rates = app, tenants, keys, rates
+        self.open = (*OPEN, "/metrics") if metrics else OPEN
         named = tuple(host.lower() for host in hosts)
         self.hosts = (*named, *LOOPBACK) if keys is None or named else ()
 
@@ -62,7 +65,7 @@ class Gate:
             self._require_host(request)
             self._require_own_page(request)
             caller = self._caller(request)
-            if caller is None and not _is_open(request):
+            if caller is None and not self._is_open(request):
                 return await _ask_for_key(request)(scope, receive, send)
             if caller is not None and self.keys is not None:
                 told = self.rates.count(caller)
@@ -114,6 +117,10 @@ class Gate:
             secret = request.cookies.get(COOKIE, "")
         return self.known(secret) if secret else None
 
+    def _is_open(self, request: Request) -> bool:
+        path = request.scope["path"]
+        return path in self.open or path.startswith(STATIC)
+
     def known(self, secret: str) -> Caller | None:
         """Whose key it is.
 
@@ -132,11 +139,6 @@ class Gate:
         if key is None or key.tenant not in self.tenants:
             return None
         return Caller(self.tenants[key.tenant], frozenset(key.scopes), key.name)
-
-
-def _is_open(request: Request) -> bool:
-    path = request.scope["path"]
-    return path in OPEN or path.startswith(STATIC)
 
 
 def _ask_for_key(request: Request) -> Response:

@@ -132,6 +132,8 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
 def _listening(options: ServiceOptions) -> socket.socket:
     """A socket at the address of the service; connections wait there from now on."""
     host, port = options.host, options.port
