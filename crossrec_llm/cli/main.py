@@ -35,6 +35,7 @@ from crossrec_llm.cli import (
     upgrade,
     user,
     verify,
+    why_not,
 )
 from crossrec_llm.cli.options import app
 
@@ -67,6 +68,7 @@ __all__ = [
     "upgrade",
     "user",
     "verify",
+    "why_not",
 ]
 
 
