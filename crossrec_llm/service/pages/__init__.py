@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from crossrec_llm.service.pages import foryou, problems
+from crossrec_llm.service.pages import compare, foryou, people, problems
 from crossrec_llm.service.pages.rendering import STATIC
 
 
 def install(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for page in (foryou,):
+    for page in (foryou, compare, people):
         app.include_router(page.router, include_in_schema=False)
     problems.install(app)
