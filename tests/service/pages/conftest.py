@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -141,5 +142,15 @@ def opening(browser: Any) -> Iterator[Callable[..., Opened]]:
 def fits(page: Any) -> bool:
     """Whether nothing sticks out to the side."""
     return bool(
-        page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        )
     )
+
+
+def until(page: Any, condition: str, seconds: float = 15.0) -> None:
+    """Wait for a condition; Playwright's own way needs `eval`, which the policy does not let in."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, f"never: {condition}"
+        page.wait_for_timeout(20)
