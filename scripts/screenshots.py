@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import uvicorn
@@ -26,7 +26,7 @@ LIMIT = 150_000  # bytes of a picture
 WIDTHS = {"wide": (1280, 860), "narrow": (390, 844)}
 
 # name, address, width, theme
-SHOTS = (
+SHOTS: tuple[tuple[str, str, str, Literal["light", "dark"]], ...] = (
     ("for-you-wide-light", "/?user={user}&cross_share=0.3&diversity=0.4", "wide", "light"),
     ("for-you-narrow-dark", "/?user={user}&cross_share=0.3#found", "narrow", "dark"),
     ("why-not-wide-dark", "/?user={user}&max_per_brand=3&why_not={item}", "wide", "dark"),
