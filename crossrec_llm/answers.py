@@ -34,6 +34,7 @@ from crossrec_llm.answering import (
     WeightedBlend,
     alike,
     alike_by_rule,
+    explain_absence,
     explore,
     find_interests,
     notes,
@@ -157,6 +158,17 @@ class Answers:
             drawn = self._explored(ranked, demands, arranged, gate.closed, key)
             arranged = drawn.arranged
         found = ranked.rows[arranged.positions]
+        absence = None
+        if ask.why_not is not None:
+            absence = explain_absence(
+                self.catalogue.row(ask.why_not),
+                self.catalogue.item,
+                rules,
+                ranking,
+                ranked,
+                arranged,
+                diversity,
+            )
         standing = rules.standing.filter.set_fields()
         told = [self._record_of(interests[n], query) for n in range(len(own.rows))]
         items = self._recommended(ranking, ranked, arranged, rules, own, ask.explain)
@@ -199,6 +211,7 @@ class Answers:
                 *self.generation.standby.notes,
             ),
             offers=offers,
+            absence=absence,
         )
 
     def _explored(

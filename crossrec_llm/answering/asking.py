@@ -41,6 +41,7 @@ class Ask:
     diversity : 0 (relevance only) to 1; None takes the recipe's.
     explain : whether reasons are worked out, and every contribution to the score ("full").
     explore : which draw fills the places that are drawn for, a day say; None = none are.
+    why_not : id of an item of which the answer is to say why it is not in the list.
     """
 
     k: int = 10
@@ -49,6 +50,7 @@ class Ask:
     diversity: float | None = None
     explain: Explain = True
     explore: str | None = None
+    why_not: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int):

@@ -37,6 +37,7 @@ from crossrec_llm.cli import (
     upgrade,
     user,
     verify,
+    why_not,
 )
 from crossrec_llm.cli.options import app
 
@@ -71,6 +72,7 @@ __all__ = [
     "upgrade",
     "user",
     "verify",
+    "why_not",
 ]
 
 

@@ -108,6 +108,19 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
+class AbsenceDocument(BaseModel):
+    """Why an item is not in the list, or its `rank` in it."""
+
+    item_id: str
+    title: str
+    causes: list[str] = Field(description="In words; the first one decides.")
+    rank: int | None
+    place: int | None = Field(description="Where its score alone would put it.")
+    of: int | None = Field(description="How many candidates there were.")
+    score: float | None
+    last: float | None = Field(description="The lowest score of the list.")
+
+
 class AnswerDocument(BaseModel):
     """A list of recommendations, best first."""
 
@@ -121,6 +134,7 @@ class AnswerDocument(BaseModel):
     next: str | None = Field(
         default=None, description="Cursor of the next page, where there is one."
     )
+    why_not: AbsenceDocument | None = Field(default=None, description="Where it was asked for.")
 
 
 class AudienceMemberDocument(BaseModel):

@@ -106,7 +106,8 @@ def test_what_is_no_key_is_refused_in_the_same_words(keyed, secrets, header: str
 
     assert given.status_code == 401
     assert given.headers["www-authenticate"] == "Bearer"
-    assert given.json() == keyed.get("/v1/bridges").json()
+    told, without = given.json(), keyed.get("/v1/bridges").json()
+    assert told | {"request_id": ""} == without | {"request_id": ""}
 
 
 def test_a_header_takes_the_place_of_the_cookie(keyed: TestClient, secrets) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ def _templates() -> Environment:
     )
     found.globals["pages"] = PAGES
     found.filters["picture"] = picture
+    found.filters["price"] = price
+    found.filters["tojson_text"] = json.dumps  # escaped like any text, where `tojson` is markup
     return found
 
 
@@ -44,6 +47,11 @@ def picture(url: str) -> str:
     The browser loads it; nothing here does.
     """
     return url if url.startswith(("https://", "http://")) else ""
+
+
+def price(value: float) -> str:
+    """As a shop writes it; the currency is the catalogue's own, and not known here."""
+    return f"{value:,.2f}"
 
 
 def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
