@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from crossrec_llm.service.pages import foryou
+from crossrec_llm.service.pages import foryou, problems
 from crossrec_llm.service.pages.rendering import STATIC
 
 
@@ -13,3 +13,4 @@ def install(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for page in (foryou,):
         app.include_router(page.router, include_in_schema=False)
+    problems.install(app)

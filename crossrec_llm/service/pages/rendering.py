@@ -35,6 +35,7 @@ def _templates() -> Environment:
     )
     found.globals["pages"] = PAGES
     found.filters["picture"] = picture
+    found.filters["price"] = price
     return found
 
 
@@ -44,6 +45,11 @@ def picture(url: str) -> str:
     The browser loads it; nothing here does.
     """
     return url if url.startswith(("https://", "http://")) else ""
+
+
+def price(value: float) -> str:
+    """As a shop writes it; the currency is the catalogue's own, and not known here."""
+    return f"{value:,.2f}"
 
 
 def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
