@@ -15,13 +15,13 @@ import numpy as np
 from scipy import fft, sparse
 
 from crossrec_llm.records import Progress
-from crossrec_llm.service.atlas.neighbours import nearest_neighbours
+from crossrec_llm.atlas.neighbours import nearest_neighbours
 
 LANDMARKS = 40_000
 """With more items than twice this, so many are laid out first, and then the rest between them."""
 
 _NODES = 3  # of the grid, along each axis, that a point is spread over
-_SPACING, _FEWEST, _MOST = 1 / 3, 96, 512  # of the grid's nodes, and how many along an axis
+_SPACING, _FEWEST, _MOST = 0.6, 96, 512  # of the nodes, and how many along an axis
 _START = 1e-4  # standard deviation of the start
 _LONGEST = 5.0  # a step of one item
 
@@ -35,7 +35,7 @@ class _Stage:
     momentum: float
 
 
-_WHOLE = (_Stage(250, 12.0, 0.5), _Stage(500, 1.0, 0.8))
+_WHOLE = (_Stage(250, 12.0, 0.5), _Stage(400, 1.0, 0.8))
 _BETWEEN = (_Stage(80, 1.0, 0.8),)
 
 
