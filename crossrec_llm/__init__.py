@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         counterfactual,
         read_answer,
         replay,
+        why_not,
     )
     from crossrec_llm.correcting import pin, strike, strike_interest, undo
     from crossrec_llm.erasing import ErasureReceipt, erase_items, forget_user
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from crossrec_llm.recipe import Recipe
     from crossrec_llm.recommender import Recommender
     from crossrec_llm.records import (
+        Absence,
         Audience,
         AudienceMember,
         Contribution,
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from crossrec_llm.upgrading import Upgrade, upgrade
 
 __all__ = [
+    "Absence",
     "Audience",
     "AudienceMember",
     "BuildReport",
@@ -111,6 +114,7 @@ __all__ = [
     "undo",
     "upgrade",
     "verify",
+    "why_not",
 ]
 
 _HOMES = {
@@ -123,6 +127,7 @@ _HOMES = {
     "counterfactual": "comparing",
     "read_answer": "comparing",
     "replay": "comparing",
+    "why_not": "comparing",
     "pin": "correcting",
     "strike": "correcting",
     "strike_interest": "correcting",

@@ -31,6 +31,7 @@ from crossrec_llm.answering import (
     Views,
     WeightedBlend,
     alike,
+    explain_absence,
     find_interests,
     notes,
     reasons,
@@ -125,6 +126,17 @@ class Answers:
         own = self._own_lists(interests, ranking, rules, rows, ask.k)
         ranked, arranged = ranking.fill(rules, own, rows, ask.k, diversity)
         found = ranked.rows[arranged.positions]
+        absence = None
+        if ask.why_not is not None:
+            absence = explain_absence(
+                self.catalogue.row(ask.why_not),
+                self.catalogue.item,
+                rules,
+                ranking,
+                ranked,
+                arranged,
+                diversity,
+            )
         standing = rules.standing.filter.set_fields()
         told = [self._record_of(interests[n], query) for n in range(len(own.rows))]
         return Recommendations(
@@ -160,6 +172,7 @@ class Answers:
                 *rules.notes(found),
                 *self.generation.standby.notes,
             ),
+            absence=absence,
         )
 
     def _recommended(

@@ -14,6 +14,7 @@ from crossrec_llm.filter import Filter
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import (
     CATEGORY_SEPARATOR,
+    Absence,
     Contribution,
     Item,
     Reason,
@@ -164,6 +165,22 @@ def counterfactual(
     return Counterfactual(items, answer, after)
 
 
+def why_not(recommender: Recommender, answer: Recommendations, item_id: str) -> Absence:
+    """Why an item is not in the list of an answer: the same question, really asked again.
+
+    Parameters
+    ----------
+    answer : of `for_user`, `for_history`, `like` or `similar`.
+
+    Raises
+    ------
+    UnknownItem : not in the catalogue; similar ids are named.
+    """
+    absence = ask_again(recommender, answer.query, why_not=item_id).absence
+    assert absence is not None, "it was asked for"
+    return absence
+
+
 def first_named(answer: Recommendations) -> list[str]:
     """The history items that are the first to be named in the reasons of some recommendation."""
     named = ([x.item_id for x in r.reasons if x.item_id is not None] for r in answer)
@@ -299,24 +316,33 @@ def replay(recommender: Recommender, before: Recommendations) -> Replay:
     return Replay(before, after, causes, tuple(_differences(before, after)))
 
 
-def ask_again(recommender: Recommender, query: Mapping[str, Any]) -> Recommendations:
+def ask_again(
+    recommender: Recommender, query: Mapping[str, Any], *, why_not: str | None = None
+) -> Recommendations:
     """The answer to the question that an answer's `query` tells of.
+
+    Parameters
+    ----------
+    why_not : id of an item whose absence the answer is to explain.
 
     Raises
     ------
     DataError : it has something that this version does not know, or lacks something.
     """
     try:
-        k, filter = query["k"], Filter(**query["filter"])
-        share, diversity = query["cross_share"], query["diversity"]
+        k = query["k"]
+        asked = {
+            "filter": Filter(**query["filter"]),
+            "cross_share": query["cross_share"],
+            "diversity": query["diversity"],
+            "why_not": why_not,
+        }
         if query["kind"] == "similar":
             return recommender.similar(
                 query["item_id"],
                 k,
                 mode=query.get("mode", "both"),
-                filter=filter,
-                cross_share=share,
-                diversity=diversity,
+                **asked,
             )
         if query["kind"] == "like":
             return recommender.like(
@@ -325,22 +351,11 @@ def ask_again(recommender: Recommender, query: Mapping[str, Any]) -> Recommendat
                 user=query["user_id"],
                 liked=query["liked"],
                 disliked=query["disliked"],
-                filter=filter,
-                cross_share=share,
-                diversity=diversity,
+                **asked,
             )
         if "history" in query:
-            return recommender.for_history(
-                query["history"], k, filter=filter, cross_share=share, diversity=diversity
-            )
-        return recommender.for_user(
-            query["user_id"],
-            k,
-            filter=filter,
-            cross_share=share,
-            diversity=diversity,
-            without=query.get("without", ()),
-        )
+            return recommender.for_history(query["history"], k, **asked)
+        return recommender.for_user(query["user_id"], k, without=query.get("without", ()), **asked)
     except (KeyError, TypeError) as error:
         raise DataError(f"the question of this answer is not one of ours: {error}") from error
 

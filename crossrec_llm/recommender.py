@@ -109,6 +109,7 @@ class Recommender:
         cross_share: float | None = None,
         diversity: float | None = None,
         explain: Explain = True,
+        why_not: str | None = None,
         without: Sequence[str] = (),
     ) -> Recommendations:
         """What this person may want next.
@@ -118,6 +119,7 @@ class Recommender:
         Parameters
         ----------
         explain : "full" has every contribution to the scores beside the reasons.
+        why_not : id of an item; the answer's `absence` says why it is not in the list.
         without : item ids; the answer is the one for a history that never had them. Nothing is
             fitted anew, and they are still seen: they do not come.
 
@@ -133,7 +135,7 @@ class Recommender:
             if not filter.include_seen:
                 seen = dict.fromkeys((*filter.exclude, *asked["without"]))
                 filter = replace(filter, exclude=tuple(seen))
-        ask = Ask(k, filter, cross_share, diversity, explain)
+        ask = Ask(k, filter, cross_share, diversity, explain, why_not)
         side = now.generation.walls.side(filter)
         known = now.people.known(str(user_id), side, asked.get("without", ()))
         query = make_query("user", known.rows, known.weights, **_corrected(now, known))
@@ -150,6 +152,7 @@ class Recommender:
         cross_share: float | None = None,
         diversity: float | None = None,
         explain: Explain = True,
+        why_not: str | None = None,
     ) -> Recommendations:
         """What somebody with these items, oldest first, may want next: a visitor, a session.
 
@@ -157,7 +160,7 @@ class Recommender:
         ------
         UnknownItem : not in the catalogue; similar ids are named.
         """
-        ask = Ask(k, filter, cross_share, diversity, explain)
+        ask = Ask(k, filter, cross_share, diversity, explain, why_not)
         here, said = now.people.on_side(item_ids, now.generation.walls.side(filter))
         rows = list(dict.fromkeys(reversed(here)))[::-1]
         query = make_query("user", rows, [1.0] * len(rows))
@@ -177,6 +180,7 @@ class Recommender:
         cross_share: float | None = None,
         diversity: float | None = None,
         explain: Explain = True,
+        why_not: str | None = None,
     ) -> Recommendations:
         """What matches a free text, bent toward a person or examples where given.
 
@@ -189,7 +193,7 @@ class Recommender:
         ------
         QueryError : an empty text. Others as for `for_user`.
         """
-        ask = Ask(k, filter, cross_share, diversity, explain)
+        ask = Ask(k, filter, cross_share, diversity, explain, why_not)
         if not isinstance(text, str) or not text.strip():
             raise QueryError("the text to look up is empty")
         side = now.generation.walls.side(filter)
@@ -224,6 +228,7 @@ class Recommender:
         cross_share: float | None = None,
         diversity: float | None = None,
         explain: Explain = True,
+        why_not: str | None = None,
     ) -> Recommendations:
         """More like this item; its own top category is the home category.
 
@@ -238,7 +243,7 @@ class Recommender:
         UnknownItem : not in the catalogue; similar ids are named.
         QueryError : a value of the question makes no sense.
         """
-        ask = Ask(k, filter, cross_share, diversity, explain)
+        ask = Ask(k, filter, cross_share, diversity, explain, why_not)
         if mode not in get_args(SimilarMode):
             raise QueryError(f"mode must be both, alike or together, not {mode!r}")
         row = now.generation.catalogue.row(str(item_id))

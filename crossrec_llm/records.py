@@ -188,12 +188,49 @@ class Receipt:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Why an item is not in a list.
+
+    causes : in words, the first one decides; what the item could not know of is not looked at once
+        a wall is between.
+    place : where its score alone would put it among `of` candidates, from 1; None where it may not
+        come at all. `score` is its own, `last` the lowest of the list (None of an empty one).
+    rank : in the list; None = it is not in it.
+    """
+
+    item: Item
+    causes: tuple[str, ...]
+    rank: int | None = None
+    place: int | None = None
+    of: int | None = None
+    score: float | None = None
+    last: float | None = None
+
+    def __str__(self) -> str:
+        title = f"“{self.item.title}”"
+        if self.rank is not None:
+            return f"{title} is in the list, at {self.rank}"
+        return f"{title} is not in the list: {'; '.join(self.causes)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that `--json` prints."""
+        numbers = ("rank", "place", "of", "score", "last")
+        return {
+            "item_id": self.item.item_id,
+            "title": self.item.title,
+            "causes": list(self.causes),
+            **{name: getattr(self, name) for name in numbers},
+        }
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Recommendations(Sequence[Recommendation]):
     """An answer: a sequence of recommendations, best first.
 
     `query` says what was asked, resolved; `shortfall` says in words why there are fewer than k;
-    `notes` label every fallback. Shows as a table in a terminal and as cards in a notebook.
+    `notes` label every fallback; `absence` is there where an item was asked for by `why_not`.
+    Shows as a table in a terminal and as cards in a notebook.
     """
 
     query: Mapping[str, Any]
@@ -201,6 +238,7 @@ class Recommendations(Sequence[Recommendation]):
     receipt: Receipt
     shortfall: str | None = None
     notes: tuple[str, ...] = ()
+    absence: Absence | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -223,6 +261,7 @@ class Recommendations(Sequence[Recommendation]):
             "shortfall": self.shortfall,
             "notes": list(self.notes),
             "receipt": self.receipt.to_dict(),
+            **({"why_not": self.absence.to_dict()} if self.absence else {}),
         }
 
     def to_dicts(self) -> list[dict[str, Any]]:

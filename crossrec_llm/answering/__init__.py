@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, Le
 
+from crossrec_llm.answering.absence import explain_absence
 from crossrec_llm.answering.account import Account
 from crossrec_llm.answering.arranging import Arranged, Demands, arrange, quota
 from crossrec_llm.answering.asking import (
@@ -102,6 +103,7 @@ __all__ = [
     "company_of",
     "crosses",
     "describe",
+    "explain_absence",
     "features",
     "find_interests",
     "home_categories",

@@ -40,6 +40,7 @@ class Ask:
         scores.
     diversity : 0 (relevance only) to 1; None takes the recipe's.
     explain : whether reasons are worked out, and every contribution to the score ("full").
+    why_not : id of an item of which the answer is to say why it is not in the list.
     """
 
     k: int = 10
@@ -47,6 +48,7 @@ class Ask:
     cross_share: float | None = None
     diversity: float | None = None
     explain: Explain = True
+    why_not: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int):

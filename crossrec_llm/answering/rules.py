@@ -22,8 +22,14 @@ from crossrec_llm.answering.asking import Ask
 from crossrec_llm.answering.filters import allowed_rows, crosses, home_categories
 from crossrec_llm.answering.policy import Ruling
 from crossrec_llm.answering.standing import Standing, quota_codes, target_rows
+from crossrec_llm.filter import Filter
 from crossrec_llm.records import Query
 from crossrec_llm.tables import Catalogue
+
+_NARROWING = (
+    "category", "not_category", "cross", "price_min", "price_max", "brand", "available", "exclude",
+    "only", "since", "added_within",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,6 +309,66 @@ class Rules:
         yield "excluded by the filter", rows[~known]
         yield "already known, or excluded by the filter", rows[known]
 
+    def keeping_out(self, row: int) -> Iterator[str]:
+        """Why an item that is not allowed is not, in words.
+
+        Where a wall is between, that is all that is told.
+        """
+        for words, mask in self.barred.items():
+            if mask[row]:
+                yield f"it is {words}"
+                return
+        query = self.query
+        if not self.catalogue.present[row]:
+            yield "it is not in the catalogue any more"
+        if row in query.disliked:
+            yield "it was disliked"
+        elif query.struck is not None and row in query.struck:
+            yield "it was struck from the profile"
+        elif row in query.history and query.kind == "similar":
+            yield "it is the item that was asked about"
+        elif row in query.history and not self.asked.filter.include_seen:
+            yield "it is in the history already"
+        for name, value in self.asked.filter.set_fields().items():
+            if self._alone_bars(self.asked.filter, name, row):
+                ours = self._alone_bars(self.standing.filter, name, row)
+                by = "a standing rule of the recipe" if ours else "the filter"
+                yield f"{by} keeps it out: {name} {_shown(value)}"
+
+    def _alone_bars(self, filter: Filter, name: str, row: int) -> bool:
+        """Whether one field of a filter keeps an item out, whatever else does."""
+        if name not in _NARROWING:
+            return False
+        alone = Filter(**{name: getattr(filter, name)}, include_seen=True)
+        nothing = np.empty(0, np.int64)
+        query = dataclasses.replace(self.query, kind="user", disliked=nothing, struck=None)
+        return not allowed_rows(self.catalogue, alone, query)[row] and bool(
+            self.catalogue.present[row]
+        )
+
+    def crowding_out(self, row: int, found: np.ndarray) -> Iterator[str]:
+        """What of the rules had no room for an item beside those of the list."""
+        for cap in self._caps:
+            if cap.codes[row] >= 0 and int((cap.codes[found] == cap.codes[row]).sum()) >= cap.most:
+                yield f"the list has {cap.words} already"
+        if self._split is not None:
+            part = int(self._split.codes[row])
+            got, wanted = self._parts(found)[part]
+            if got >= wanted:
+                yield f"{self._split.name} leaves {wanted} of {self.asked.k} places for its part"
+        buried = [target for target, mask in self._buried.items() if mask[row]]
+        if buried:
+            yield f"it is buried: {', '.join(buried)}"
+
+    @property
+    def in_force(self) -> list[str]:
+        """The rules of this list that are more than a matter of the score, in words."""
+        shown = self.asked.filter.set_fields()
+        names = [name for name in shown if name not in (*_NARROWING, "include_seen", "standing")]
+        share = self.asked.cross_share
+        split = [f"cross_share {share:g}"] if self.split and share is not None else []
+        return [*(f"{name} {_shown(shown[name])}" for name in names), *split]
+
     def notes(self, found: np.ndarray) -> Iterator[str]:
         """What came of the pins, and of caps that they break; standing rules passed over."""
         yield from self.standing.notes
@@ -325,3 +391,13 @@ class Rules:
                 yield f"{cap.name} {cap.most}: {most} came, as they are pinned"
         if self.asked.filter.calibration and not len(self.home):
             yield "the history has no category: the list is not calibrated to it"
+
+
+def _shown(value: object) -> str:
+    """A setting in words; of many values the first few."""
+    if isinstance(value, dict):
+        value = [f"{name}={number:g}" for name, number in value.items()]
+    if isinstance(value, list):
+        more = f" and {len(value) - 3:,} more" if len(value) > 3 else ""
+        return ", ".join(map(str, value[:3])) + more
+    return f"{value:,.10g}" if isinstance(value, float) else str(value)

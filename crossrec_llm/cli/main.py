@@ -36,6 +36,7 @@ from crossrec_llm.cli import (
     upgrade,
     user,
     verify,
+    why_not,
 )
 from crossrec_llm.cli.options import app
 
@@ -69,6 +70,7 @@ __all__ = [
     "upgrade",
     "user",
     "verify",
+    "why_not",
 ]
 
 

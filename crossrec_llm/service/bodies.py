@@ -91,11 +91,13 @@ class Narrowed(Body):
         True, description='Reasons; "full" has every contribution to the scores too.'
     )
 
+    why_not: Id | None = Field(None, description="Say why this item is not in the list.")
+
     def asking(self) -> dict[str, Any]:
         """Keyword arguments that for_user, for_history, like and similar share."""
         own = {name: getattr(self, name) for name in Filter.__dataclass_fields__}
-        asked = {name: getattr(self, name) for name in ("k", "cross_share", "diversity", "explain")}
-        return {**asked, "filter": Filter(**own)}
+        beside = ("k", "cross_share", "diversity", "explain", "why_not")
+        return {**{name: getattr(self, name) for name in beside}, "filter": Filter(**own)}
 
 
 class UserQuestion(Narrowed):

@@ -71,6 +71,19 @@ class ReceiptDocument(BaseModel):
     change: int | None = None
 
 
+class AbsenceDocument(BaseModel):
+    """Why an item is not in the list, or its `rank` in it."""
+
+    item_id: str
+    title: str
+    causes: list[str] = Field(description="In words; the first one decides.")
+    rank: int | None
+    place: int | None = Field(description="Where its score alone would put it.")
+    of: int | None = Field(description="How many candidates there were.")
+    score: float | None
+    last: float | None = Field(description="The lowest score of the list.")
+
+
 class AnswerDocument(BaseModel):
     """A list of recommendations, best first."""
 
@@ -79,6 +92,7 @@ class AnswerDocument(BaseModel):
     shortfall: str | None = Field(description="Why there are fewer than k.")
     notes: list[str] = Field(description="A label for every fallback.")
     receipt: ReceiptDocument
+    why_not: AbsenceDocument | None = Field(default=None, description="Where it was asked for.")
 
 
 class AudienceMemberDocument(BaseModel):

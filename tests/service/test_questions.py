@@ -89,7 +89,9 @@ def test_bodies_have_every_field_of_a_filter() -> None:
     ours = {field.name for field in fields(Filter)}
 
     assert ours <= Narrowed.model_fields.keys()
-    assert Narrowed.model_fields.keys() - ours == {"k", "cross_share", "diversity", "explain"}
+    assert Narrowed.model_fields.keys() - ours == {
+        "k", "cross_share", "diversity", "explain", "why_not",
+    }  # fmt: skip
 
 
 def test_it_is_alive_and_ready(client: TestClient, rec) -> None:

@@ -18,7 +18,7 @@ _Told = Callable[[Request, Any], Awaitable[Response]]
 def install(app: FastAPI) -> None:
     """Have every problem that the app tells of shown as a page, where a page was asked for."""
     for kind, told in list(app.exception_handlers.items()):
-        app.add_exception_handler(kind, _shown(told))  # type: ignore[arg-type]
+        app.add_exception_handler(kind, _shown(told))
 
 
 def _shown(told: Any) -> _Told:
@@ -27,7 +27,7 @@ def _shown(told: Any) -> _Told:
         if answer.media_type != MEDIA_TYPE or not wants_page(request):
             return answer
         problem = json.loads(bytes(answer.body))
-        found = page("problem.html", answer.status_code, here="", **{"near": [], **problem})
+        found = page("problem.html", answer.status_code, here="", problem=problem)
         found.headers.update(
             {name: value for name, value in answer.headers.items() if name not in _OF_THE_BODY}
         )
