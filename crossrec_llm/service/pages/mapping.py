@@ -102,7 +102,7 @@ class Points:
                 {"name": name or "without a category", "count": count}
                 for name, count in zip(catalogue.top_names, counts, strict=True)
             ],
-            "marks": [
+            "marks_told": [
                 {"bit": bit, "words": words, "count": int(((marks & bit) > 0)[seen].sum())}
                 for bit, words in MARKS.items()
             ],
