@@ -408,6 +408,9 @@ class Audit:
     checked: int
     recall_at_10: float
 
+    def __str__(self) -> str:
+        return f"{self.checked:,} checked, recall@10 {self.recall_at_10:.3f}"
+
 
 def audits_of(folder: Path) -> dict[str, Audit]:
     """By collection, as they are kept in a generation's folder; none in those of older versions."""
@@ -418,9 +421,7 @@ def audits_of(folder: Path) -> dict[str, Audit]:
     return {name: Audit(**one) for name, one in kept.items()}
 
 
-def keep_audits(
-    old: Path, new: Path, names: Container[CollectionName] = frozenset(COLLECTIONS)
-) -> None:
+def keep_audits(old: Path, new: Path, names: Container[str] = COLLECTIONS) -> None:
     """Take over the audits of collections that are taken over."""
     if audits := {name: one for name, one in audits_of(old).items() if name in names}:
         _write_audits(new, audits)

@@ -52,9 +52,7 @@ class CatalogueMap:
     seconds: float
 
     @classmethod
-    def of(
-        cls, generation: Generation, *, seed: int = 0, progress: Progress | None = None
-    ) -> Self:
+    def of(cls, generation: Generation, *, seed: int = 0, progress: Progress | None = None) -> Self:
         """Lay out the vectors of a generation in the space; the same for the same seed."""
         started = time.perf_counter()
         catalogue, n = generation.catalogue, len(generation.catalogue)

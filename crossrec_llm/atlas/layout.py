@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, sparse
 
-from crossrec_llm.records import Progress
 from crossrec_llm.atlas.neighbours import nearest_neighbours
+from crossrec_llm.records import Progress
 
 LANDMARKS = 40_000
 """With more items than twice this, so many are laid out first, and then the rest between them."""

@@ -1,4 +1,4 @@
-"""A map takes up to minutes: a process of its own makes it, and whoever waits sees how far it is."""
+"""A map takes up to minutes: a process of its own makes it, and all can see how far it is."""
 
 from __future__ import annotations
 

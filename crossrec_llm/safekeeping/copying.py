@@ -86,6 +86,9 @@ class LastBackup:
     folder: str
     change: int
 
+    def __str__(self) -> str:
+        return f"{self.made}, in {self.folder}"
+
     @classmethod
     def of(cls, copied: Copied) -> LastBackup:
         now = datetime.now(UTC).isoformat(timespec="seconds")

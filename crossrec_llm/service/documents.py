@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from crossrec_llm.records import Audience, Recommendations
+from crossrec_llm.records import Audience, Item, Recommendations
 
 
 class ReasonDocument(BaseModel):
@@ -93,6 +93,9 @@ class AnswerDocument(BaseModel):
     notes: list[str] = Field(description="A label for every fallback.")
     receipt: ReceiptDocument
     why_not: AbsenceDocument | None = Field(default=None, description="Where it was asked for.")
+    next: str | None = Field(
+        default=None, description="Cursor of the next page, where there is one."
+    )
 
 
 class AudienceMemberDocument(BaseModel):
@@ -132,6 +135,13 @@ class BridgesDocument(BaseModel):
     """Every pair of top categories that people were seen in."""
 
     bridges: list[BridgeDocument]
+
+
+def item(found: Item) -> ItemDocument:
+    own = (name for name in ItemDocument.model_fields if name != "category")
+    return ItemDocument(
+        category=found.category_path, **{name: getattr(found, name) for name in own}
+    )
 
 
 def answer(found: Recommendations) -> AnswerDocument:

@@ -415,7 +415,7 @@ class IndexWriter:
         return self.active
 
     def _remove_all_but(self, names: Collection[str]) -> None:
-        """Folders of other generations, what was made from them, and truths that wait for none of these any more."""
+        """Other generations, what was made from them, and truths that wait for none any more."""
         waiting = set(names) - set(self._manifest.published if self._manifest else ())
         for place, kept in (
             (GENERATIONS, set(names)),

@@ -5,12 +5,21 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from crossrec_llm.service.pages import foryou, problems
+from crossrec_llm.service.pages import (
+    bridging,
+    condition,
+    foryou,
+    mapping,
+    problems,
+    reporting,
+    signing_in,
+)
 from crossrec_llm.service.pages.rendering import STATIC
 
 
 def install(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for page in (foryou,):
+    app.state.maps = mapping.Maps()
+    for page in (foryou, mapping, bridging, reporting, condition, signing_in):
         app.include_router(page.router, include_in_schema=False)
     problems.install(app)

@@ -196,7 +196,9 @@ async def titles(
     found = await _points(request, asked)
     wanted = list(dict.fromkeys(map(int, rows.split(","))))
     if len(wanted) > _TITLES:
-        raise Refused(422, "invalid-request", f"rows: more than the {_TITLES} that are told at once")
+        raise Refused(
+            422, "invalid-request", f"rows: more than the {_TITLES} that are told at once"
+        )
 
     def told(rec: Recommender) -> list[dict[str, Any]]:
         now = rec.generation
@@ -204,7 +206,7 @@ async def titles(
             raise Refused(
                 409,
                 "other-generation",
-                f"generation {now.name} answers now, and this map is of {generation}: load it again",
+                f"this map is of {generation}, and {now.name} answers now: load it again",
             )
         items = [(row, now.catalogue.item(row)) for row in wanted if _is_seen(found, row)]
         return [
