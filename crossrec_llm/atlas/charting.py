@@ -1,4 +1,4 @@
-"""A generation -> its map, kept beside it: made when it is first asked for, and whenever it went."""
+"""A generation -> its map, kept beside it: made when first asked for, and whenever it went."""
 
 from __future__ import annotations
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-_UNUSUAL = -3.5  # of the modified z-score
+# Of the modified z-score. Cosines end at -1: beyond -3.5, as is usual, there is hardly anything.
+_UNUSUAL = -2.5
 _ENOUGH = 8  # items that a category needs before one of them can be far from the rest
 
 
 def far_from_category(vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """(n,) bool: the cosine to the middle of its category is unusually low among those of it.
 
-    Unusual is a modified z-score below -3.5: 0.6745 (x - median) over the median absolute deviation
+    Unusual is a modified z-score below -2.5: 0.6745 (x - median) over the median absolute deviation
     (Iglewicz & Hoaglin 1993). Nobody is where the category has fewer than eight items.
     """
     far = np.zeros(len(codes), bool)

@@ -40,15 +40,15 @@ _EXAMPLES = 4
 
 @dataclass(frozen=True)
 class Cell:
-    """One pair; `policy` is what the recipe says of it, empty where nothing."""
+    """One pair.
+
+    policy : what the recipe says of it; empty where nothing.
+    shade : of its colour, 0 to 9: 9 for the most credible one.
+    """
 
     bridge: Bridge
     policy: str = ""
-
-    @property
-    def shade(self) -> int:
-        """Of its colour, 0 to 9."""
-        return min(_SHADES - 1, int(self.bridge.credibility * _SHADES))
+    shade: int = 0
 
     @property
     def state(self) -> str:
@@ -76,10 +76,16 @@ async def bridges(
         raise QueryError("give both home and target, or none of them")
 
     def told(rec: Recommender) -> dict[str, Any]:
-        cells = [Cell(pair, rec.policy(pair.home, pair.target)) for pair in rec.bridges()]
+        pairs = rec.bridges()
+        most = max((pair.credibility for pair in pairs), default=0.0)
+        cells = [
+            Cell(pair, rec.policy(pair.home, pair.target), _shade(pair.credibility, most))
+            for pair in pairs
+        ]
         generation = rec.generation
         return {
             "cells": cells,
+            "most": most,
             "untested_open": generation.tuned.bridges.untested_open,
             "gate": generation.recipe.bridges.gate,
             "chosen": _chosen(rec, generation, home, target) if home else None,
@@ -104,6 +110,10 @@ async def bridges(
         view=view,
         **values,
     )
+
+
+def _shade(credibility: float, most: float) -> int:
+    return min(_SHADES - 1, int(credibility / most * _SHADES)) if most else 0
 
 
 def _chosen(rec: Recommender, generation: Generation, home: str, target: str) -> Chosen:

@@ -33,6 +33,7 @@ Text = Annotated[str, Query(max_length=1_000)]
 
 _LISTED = 20
 _TITLES = 50
+_PATH = 30
 _KEPT = 4
 
 
@@ -240,11 +241,13 @@ def _about(
 
     if user_id:
         history = rec.profile(user_id).history
-        path = each(((one.item, "") for one in history), "path")
+        path = each(((one.item, "") for one in history[-_PATH:]), "path")
         found = rec.for_user(user_id)
         wanted = each(((one.item, _why(one)) for one in found.items), "recommended")
         title = f"The path of {user_id}, oldest first, and where it may lead"
-        return About(title, path + wanted, found.notes, user=user_id)
+        last = f"the last {_PATH} of {len(history)} items" if len(history) > _PATH else ""
+        notes = (*([last] if last else []), *found.notes)
+        return About(title, path + wanted, notes, user=user_id)
     if item_id:
         row = catalogue.row(item_id)
         if rec.generation.walls.closed(OUTSIDE)[row]:

@@ -10,7 +10,7 @@ void main() {
   gl_PointSize = size;
 }`;
 const FRAGMENT = `
-precision mediump float;
+precision highp float;
 uniform float shape, size; uniform vec4 edge;
 varying vec4 ink;
 void main() {
@@ -27,9 +27,9 @@ export function read(buffer) {
   const n = header.items;
   let from = 4 + length;
   const positions = new Uint16Array(buffer, from, 2 * n);
-  const categories = new Uint16Array(buffer, (from += 4 * n), n);
+  const codes = new Uint16Array(buffer, (from += 4 * n), n);
   const marks = new Uint8Array(buffer, (from += 2 * n), n);
-  return { ...header, positions, categories, marks };
+  return { ...header, positions, codes, marks };
 }
 
 // n colours as far from each other as they can be, for a light or a dark ground: OKLCH to sRGB
@@ -106,6 +106,7 @@ class Drawn {
       gl.attachShader(program, shader);
     }
     gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
     gl.useProgram(program);
     this.uniform = (name) => gl.getUniformLocation(program, name);
     const attribute = (name, type, size, content) => {

@@ -90,7 +90,7 @@ class Atlas {
 
   // What is drawn, and in which colour.
 
-  wanted = (row) => !(this.data.marks[row] & 128) && (!this.only.size || this.only.has(this.data.categories[row]));
+  wanted = (row) => !(this.data.marks[row] & 128) && (!this.only.size || this.only.has(this.data.codes[row]));
 
   colour() {
     const { data } = this;
@@ -99,7 +99,7 @@ class Atlas {
     for (let i = 0; i < data.marks.length; i++) {
       if (data.marks[i] & 128) continue;
       const shownHere = this.wanted(i);
-      const ink = shownHere ? this.palette[data.categories[i]] : [128, 128, 128];
+      const ink = shownHere ? this.palette[data.codes[i]] : [128, 128, 128];
       inks.set([...ink, shownHere ? 255 : 40], 4 * i);
     }
     this.points.paint(inks);
@@ -129,7 +129,7 @@ class Atlas {
     const ratio = this.ratio ?? 1;
     const crowd = Math.sqrt(this.data.marks.length / 1000);
     const zoomed = Math.sqrt(this.view.scale / (this.all || this.view.scale));
-    return ratio * Math.min(14, Math.max(1.5, (9 / Math.max(1, Math.sqrt(crowd))) * zoomed * 0.75));
+    return ratio * Math.min(14, Math.max(1.5, (9 / Math.max(1, Math.sqrt(crowd))) * zoomed));
   }
 
   // What lies over the points: names of categories, and what the list names.
@@ -150,9 +150,14 @@ class Atlas {
       over.fillStyle = colour;
       over.fillText(text, u, v);
     };
-    for (const { name, row } of this.centres ?? []) {
+    const taken = [];
+    for (const { name, row } of this.places.length ? [] : this.centres) {
       const [u, v] = this.onCanvas(row);
-      label(name.length > 26 ? `${name.slice(0, 25)}…` : name, u, v);
+      const text = name.length > 26 ? `${name.slice(0, 25)}…` : name;
+      const half = over.measureText(text).width / 2 + 4 * ratio;
+      if (taken.some((other) => Math.abs(other.u - u) < other.half + half && Math.abs(other.v - v) < 16 * ratio)) continue;
+      taken.push({ u, v, half });
+      label(text, u, v);
     }
     const inks = dark.matches ? DARK_ROLES : ROLES;
     const path = this.places.filter(({ role }) => role === "path");
@@ -372,11 +377,11 @@ class Atlas {
 
   // A point of a category where most of it lies.
   densest(code) {
-    const { positions, categories, marks } = this.data;
+    const { positions, codes, marks } = this.data;
     const side = 24;
     const counts = new Map();
     for (let i = 0; i < marks.length; i++) {
-      if (categories[i] !== code || marks[i] & 128) continue;
+      if (codes[i] !== code || marks[i] & 128) continue;
       const square = ((positions[2 * i] * side) >> 16) * side + ((positions[2 * i + 1] * side) >> 16);
       const found = counts.get(square) ?? [0, i];
       found[0]++;
