@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +13,7 @@ from crossrec_llm.drafting import clearing
 from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
 from crossrec_llm.kept import recipe_of
+from crossrec_llm.recommender import Recommender
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import (
     Due,
@@ -21,6 +24,7 @@ from crossrec_llm.store import (
     read_manifest,
 )
 from crossrec_llm.store.files import disk_errors
+from crossrec_llm.store.index import load_generation
 
 State = Literal["live", "before", "waiting"]
 
@@ -81,6 +85,28 @@ def generations(index: str | Path | None = None) -> tuple[KeptGeneration, ...]:
     manifest = read_manifest(place)
     names = sorted(manifest.generations, key=number_of)
     return tuple(_kept(place, manifest, name) for name in names)
+
+
+@contextmanager
+def open_kept(index: str | Path | None, name: str) -> Iterator[Recommender]:
+    """A kept generation, answering beside the one that is live, over the records as they are now.
+
+    What came live since it was built is not laid over it: it answers with what it was built from.
+
+    Raises
+    ------
+    QueryError : none is called that.
+    IndexMissing, IndexMismatch, IndexDamaged : it cannot be opened.
+    """
+    place = _place(index)
+    with Index.open(place) as opened:
+        names = opened.manifest.generations
+        if name not in names:
+            there = ", ".join(sorted(names, key=number_of))
+            raise QueryError(f"no generation {name!r} is kept; there is {there}")
+        stored = load_generation(place, opened.manifest, name, opened.ledger.id)
+        with closing(Generation.load(stored)) as generation:
+            yield Recommender(generation, opened.ledger)
 
 
 def unfinished(index: str | Path | None = None) -> tuple[str, ...]:

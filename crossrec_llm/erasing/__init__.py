@@ -22,6 +22,7 @@ from crossrec_llm.erasing.scanning import Found, Scanner
 from crossrec_llm.erasing.scrubbing import Scrubbed, scrub
 from crossrec_llm.errors import QueryError, StoreError, UnknownItem, UnknownUser
 from crossrec_llm.generation import COLLECTIONS, Generation
+from crossrec_llm.judging import forget_judgements
 from crossrec_llm.meaning import Canaries, Encoder, Templates, VectorCache
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
@@ -155,8 +156,9 @@ def _erase_one(
 
         kept = tuple(writer.manifest.generations if writer.manifest else ())
         this = Unfinished(moment=moment, number=next_number(path), generations=kept)
+        judged = forget_judgements(path, kind, ids)
         this = erasures.erase(kind, ids, this)
-        cleared = remove_leftovers(path)
+        cleared = {**remove_leftovers(path), "judgements": judged}
         events = writer.ledger.events(upto=writer.active.change)
         new = scrub(old, set(erasures.ids("item")), events, lost, progress=progress)
         counts = _counts(this.removed, old, new)

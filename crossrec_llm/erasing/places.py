@@ -10,15 +10,15 @@ from typing import Literal
 from crossrec_llm.erasing.scanning import forms_of
 from crossrec_llm.store.files import disk_errors
 
-Holds = Literal["records", "generations", "vectors", "leftover", "nothing", "unknown"]
+Holds = Literal["records", "generations", "vectors", "judgements", "leftover", "nothing", "unknown"]
 
 
 @dataclass(frozen=True)
 class Place:
     """A file or folder of an index.
 
-    holds : "records", "generations", "vectors" (the cache) are erased in their own ways; a
-        "leftover" is rejected rows, a log or something set aside, which goes as a whole;
+    holds : "records", "generations", "vectors" (the cache), "judgements" are erased in their own
+        ways; a "leftover" is rejected rows, a log or something set aside, which goes as a whole;
         "nothing" holds no id, text or vector; "unknown" is not the index's own, and is not
         touched.
     """
@@ -38,6 +38,8 @@ _PLACES: tuple[tuple[str, Holds], ...] = (
     ("vectors.cache*", "vectors"),
     ("rejects.csv", "leftover"),
     ("build.log", "leftover"),
+    ("judgements.jsonl*", "judgements"),
+    ("judgements.lock", "nothing"),
     ("manifest.json*", "nothing"),
     ("lock", "nothing"),
     ("lock.holder*", "nothing"),

@@ -23,6 +23,7 @@ from crossrec_llm.errors import (
     StoreError,
     StoreUnavailable,
 )
+from crossrec_llm.judging import JUDGEMENTS
 from crossrec_llm.kept import recipe_of
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
@@ -249,6 +250,8 @@ def _copied(path: Path, target: Path, cache: bool) -> bool:
                 f"{path}: it cannot be copied ({error}); `crossrec verify` says what is damaged"
             ) from error
         return False
+    if (path / JUDGEMENTS).exists():
+        shutil.copyfile(path / JUDGEMENTS, target / JUDGEMENTS)
     _copy_database(path / LEDGER, target / LEDGER)
     if (path / MANIFEST).read_bytes() != before:
         return False

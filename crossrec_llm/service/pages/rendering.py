@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def _templates() -> Environment:
     found.globals["pages"] = PAGES
     found.filters["picture"] = picture
     found.filters["price"] = price
+    found.filters["tojson_text"] = json.dumps  # escaped like any text, where `tojson` is markup
     return found
 
 
