@@ -91,7 +91,7 @@ class CatalogueMap:
         IndexDamaged : it cannot be read.
         """
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 found = cls(kept["positions"], kept["marks"], float(kept["seconds"]))
             if found.positions.shape != (len(found.marks), 2):
                 raise ValueError("its parts do not belong together")

@@ -21,7 +21,7 @@ LANDMARKS = 40_000
 """With more items than twice this, so many are laid out first, and then the rest between them."""
 
 _NODES = 3  # of the grid, along each axis, that a point is spread over
-_SPACING, _FEWEST, _MOST = 0.6, 96, 512  # of the nodes, and how many along an axis
+_SPACING, _FEWEST, _MOST = 0.6, 32, 512  # of the nodes, and how many along an axis
 _START = 1e-4  # standard deviation of the start
 _LONGEST = 5.0  # a step of one item
 
@@ -179,9 +179,9 @@ def _push(at: np.ndarray) -> np.ndarray:
     steps = np.minimum(np.arange(padded), padded - np.arange(padded)).astype(np.float32) * spacing
     kernel = 1 / (1 + steps[:, None] ** 2 + steps[None, :] ** 2)
     shape = (padded, padded)
-    charged = fft.rfft2(grid, shape, workers=-1)
-    squared = fft.irfft2(charged * fft.rfft2(kernel**2, workers=-1), shape, workers=-1)
-    once = fft.irfft2(charged[0] * fft.rfft2(kernel, workers=-1), shape, workers=-1)
+    charged = fft.rfft2(grid, shape)
+    squared = fft.irfft2(charged * fft.rfft2(kernel**2), shape)
+    once = fft.irfft2(charged[0] * fft.rfft2(kernel), shape)
     felt = np.concatenate([squared[:, :size, :size], once[None, :size, :size]])
     felt = np.asarray(spread @ felt.reshape(4, -1).T)
     total = float(felt[:, 3].sum(dtype=np.float64)) - n

@@ -90,14 +90,14 @@ def start(index: Path, generation: str) -> subprocess.Popen[bytes] | None:
         )
 
 
-def make(index: Path, out: TextIO) -> int:
+def make(index: Path, out: TextIO, nice: int = _NICE) -> int:
     """What that process does: make the map, and say how far it is, a line each time.
 
     Returns
     -------
     The exit status: 2 for a problem, which the last line names.
     """
-    os.nice(_NICE)
+    os.nice(nice)
     try:
         with _lines(out) as progress:
             make_map(index, progress=progress)

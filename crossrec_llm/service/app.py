@@ -49,6 +49,7 @@ def create_app(options: ServiceOptions) -> FastAPI:
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.maps.close()
         tenants.close()
 
     app = FastAPI(

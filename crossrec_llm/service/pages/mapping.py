@@ -73,6 +73,13 @@ class Maps:
             return Making("making", "starting")
         return now
 
+    def close(self) -> None:
+        """End what is still being made; the next that asks begins it anew."""
+        for child in self._making.values():
+            child.terminate()
+            child.wait()
+        self._making.clear()
+
 
 @dataclass(frozen=True, eq=False)
 class Points:
