@@ -13,7 +13,7 @@ from crossrec_llm.atlas.charting import (
     stored_map,
 )
 from crossrec_llm.atlas.layout import lay_out
-from crossrec_llm.atlas.making import Making, look, start
+from crossrec_llm.atlas.making import Making, look, start, stop
 from crossrec_llm.atlas.neighbours import nearest_neighbours
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "make_map",
     "nearest_neighbours",
     "start",
+    "stop",
     "stored_map",
 ]

@@ -90,6 +90,14 @@ def start(index: Path, generation: str) -> subprocess.Popen[bytes] | None:
         )
 
 
+def stop(index: Path, generation: str, process: subprocess.Popen[bytes]) -> None:
+    """End what `start` began, as if it had not begun unless it is done."""
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
+        map_file(index, generation).with_name(_LOG).unlink(missing_ok=True)
+
+
 def make(index: Path, out: TextIO, nice: int = _NICE) -> int:
     """What that process does: make the map, and say how far it is, a line each time.
 

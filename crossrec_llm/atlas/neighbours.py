@@ -43,6 +43,8 @@ def nearest_neighbours(
     few = np.flatnonzero((rows < 0).any(axis=1))
     cosines[few] = -np.inf
     _compare(vectors, few, everybody, rows, cosines)
+    if progress:
+        progress("neighbours", n * _PROBED, n * _PROBED)
     return rows
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from crossrec_llm.atlas import MARKS, NOWHERE, CatalogueMap, Making, look, start, stored_map
+from crossrec_llm.atlas import MARKS, NOWHERE, CatalogueMap, Making, look, start, stop, stored_map
 from crossrec_llm.errors import UnknownItem
 from crossrec_llm.generation import Generation
 from crossrec_llm.recommender import Recommender
@@ -42,7 +42,7 @@ class Maps:
     """The maps that a process has read, and those that it has had made; `app.state.maps`."""
 
     _read: OrderedDict[tuple[Path, str, int], Points] = field(default_factory=OrderedDict)
-    _making: dict[Path, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _making: dict[tuple[Path, str], subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def points(self, index: Path, rec: Recommender) -> Points | None:
         """The points of the generation that answers; None while there is no map of it."""
@@ -64,20 +64,20 @@ class Maps:
         ------
         StoreUnavailable : the folder of the index cannot be written.
         """
-        if (child := self._making.get(index)) and child.poll() is not None:
-            del self._making[index]
+        key = (index, generation)
+        if (child := self._making.get(key)) and child.poll() is not None:
+            del self._making[key]
         now = look(index, generation)
         if now.state == "none" or (now.state == "failed" and again):
             if child := start(index, generation):
-                self._making[index] = child
+                self._making[key] = child
             return Making("making", "starting")
         return now
 
     def close(self) -> None:
         """End what is still being made; the next that asks begins it anew."""
-        for child in self._making.values():
-            child.terminate()
-            child.wait()
+        for (index, generation), child in self._making.items():
+            stop(index, generation, child)
         self._making.clear()
 
 
