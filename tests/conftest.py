@@ -91,3 +91,13 @@ def crossrec(
         return result.exit_code, ANSI.sub("", result.stdout), result.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def walled_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny index with a wall around Games; not to be written to."""
+    from tests.small_index import build_tiny, tiny_recipe
+
+    folder = tmp_path_factory.mktemp("walled")
+    build_tiny(folder / "index", tiny_recipe(folder, histories={"walls": ["Games"]}))
+    return folder / "index"

@@ -104,3 +104,12 @@ def test_the_first_page_shows(client: TestClient) -> None:
 
     assert page.status_code == 200
     assert '<a href="/" aria-current="page">For you</a>' in page.text
+
+
+def test_why_an_item_is_not_there_is_told_where_it_is_asked(client: TestClient, rec) -> None:
+    item_id = rec.profile("u2").history[0].item.item_id
+
+    given = client.post("/v1/recommendations", json={"user_id": "u2", "why_not": item_id}).json()
+
+    assert given["why_not"] == rec.for_user("u2", why_not=item_id).absence.to_dict()
+    assert given["why_not"]["causes"] == ["it is in the history already"]

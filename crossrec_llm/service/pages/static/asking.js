@@ -16,9 +16,8 @@ document.addEventListener("input", (event) => {
 document.addEventListener("change", (event) => {
   const slider = document.getElementById(event.target.dataset.frees);
   if (!slider) return;
-  shownOf(slider).textContent = event.target.checked
-    ? "as it comes"
-    : `${Math.round(slider.value * 100)}%`;
+  const share = `${Math.round(slider.value * 100)}%`;
+  shownOf(slider).textContent = event.target.checked ? "" : share;
 });
 
 // A slider that is left to the scores says nothing.
