@@ -39,8 +39,8 @@ def mixture(n: int) -> np.ndarray:
     return rows
 
 
-def laid_out(vectors: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-    """A map, with what it took and what it kept."""
+def laid_out(vectors: np.ndarray) -> dict[str, float]:
+    """What a map took, and what it kept."""
     started = time.perf_counter()
     near = nearest_neighbours(vectors, 15, seed=SEED)
     between = time.perf_counter()
@@ -53,7 +53,7 @@ def laid_out(vectors: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
         **kept(vectors, near, at),
     }
     print(f"{len(vectors)} items: {figures}", file=sys.stderr)
-    return at, figures
+    return figures
 
 
 def kept(vectors: np.ndarray, near: np.ndarray, at: np.ndarray) -> dict[str, float]:
@@ -141,11 +141,11 @@ def drawn(address: str, content: bytes) -> dict[str, Any]:
 def measured(served: str, index: Path, only: tuple[str, ...]) -> dict[str, Any]:
     """Every figure: of random mixtures by size, of an index's own vectors, and of frames."""
     found: dict[str, Any] = {}
-    at = np.empty((0, 2))
     for size in SIZES:
         if not only or str(size) in only:
-            at, found[f"{size:,} items"] = laid_out(mixture(size))
+            found[f"{size:,} items"] = laid_out(mixture(size))
     vectors = np.load(next(index.glob("generations/*/vectors.npy")))
-    found["completejourney"] = laid_out(vectors)[1]
-    found["frames"] = {"points": len(at), **drawn(served, points(at))}
+    found["completejourney"] = laid_out(vectors)
+    anywhere = np.random.default_rng(SEED).normal(size=(SIZES[-1], 2))
+    found["frames"] = {"points": len(anywhere), **drawn(served, points(anywhere))}
     return found

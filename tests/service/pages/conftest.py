@@ -122,7 +122,8 @@ def opening(browser: Any) -> Iterator[Callable[..., Opened]]:
             blocked_picture = "net::ERR_FAILED" in message.text and not message.location.get(
                 "url", ""
             ).startswith(base)
-            if message.type in ("error", "warning") and not blocked_picture:
+            of_driver = "GL Driver Message" in message.text  # of WebGL without a graphics card
+            if message.type in ("error", "warning") and not (blocked_picture or of_driver):
                 seen.errors.append(message.text)
 
         def dialog(one: Any) -> None:

@@ -108,7 +108,8 @@ class Drawn {
     gl.linkProgram(program);
     if (!gl.getProgramParameter(program, gl.LINK_STATUS)) throw new Error(gl.getProgramInfoLog(program));
     gl.useProgram(program);
-    this.uniform = (name) => gl.getUniformLocation(program, name);
+    const uniforms = {};
+    this.uniform = (name) => (uniforms[name] ??= gl.getUniformLocation(program, name));
     const attribute = (name, type, size, content) => {
       const place = gl.getAttribLocation(program, name);
       const buffer = gl.createBuffer();
