@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from crossrec_llm.store import (
     reachability,
 )
 from crossrec_llm.store.chroma_errors import require_chroma
-from crossrec_llm.store.files import disk_errors
+from crossrec_llm.store.files import disk_errors, write_atomically
 from crossrec_llm.tables import Catalogue, Histories
 from crossrec_llm.training import fit_blend
 
@@ -44,6 +45,7 @@ CHECK_ALL_BELOW = 50_000
 CHECK_SAMPLE = 20_000
 CHECK_USERS = 2_000
 LEAST_RECALL = 0.98
+_AUDITS = "audits.json"
 
 
 class Clock:
@@ -192,7 +194,7 @@ def make_draft(
     with chroma_of(writer, recipe, draft) as chroma:
         fill(chroma, generation, events, templates, progress)
         clock.step("verify")
-        require_reachable(chroma, generation)
+        audit(chroma, generation, draft.folder)
     return draft, generation
 
 
@@ -211,6 +213,7 @@ def copy_draft(
     changed.save(draft.folder, templates)
     if canaries := Canaries.load(old.folder):
         canaries.save(draft.folder)
+    keep_audits(old.folder, draft.folder)
     if not recipe.store.url:
         if (old.folder / "chroma").exists():  # an erasure may have left it to be filled again
             with disk_errors(draft.folder):
@@ -255,11 +258,11 @@ def fill_draft(
 
     Raises
     ------
-    StoreError : as `require_reachable`.
+    StoreError : as `audit`.
     """
     with chroma_of(writer, generation.recipe, draft) as chroma:
         fill(chroma, generation, events, templates, progress, only=only)
-        require_reachable(chroma, generation, only=only)
+        audit(chroma, generation, draft.folder, only=only)
 
 
 @contextmanager
@@ -361,16 +364,23 @@ def _item_metadata(item: Item) -> dict[str, str | float | bool | None]:
     }
 
 
-def require_reachable(
-    chroma: Collections, generation: Generation, *, only: Sequence[CollectionName] = COLLECTIONS
+def audit(
+    chroma: Collections,
+    generation: Generation,
+    folder: Path,
+    *,
+    only: Sequence[CollectionName] = COLLECTIONS,
 ) -> None:
     """Refuse a generation in which an item, or one of a sample of users, does not find itself.
+
+    What was found is kept in its folder, for `audits_of`.
 
     Raises
     ------
     StoreError : how many do not, and the setting that helps.
     """
     sample = None if len(generation.catalogue) <= CHECK_ALL_BELOW else CHECK_SAMPLE
+    audits = {name: one for name, one in audits_of(folder).items() if name not in only}
     for name in only:
         vectors = generation.rows_of(name)
         if vectors is None:
@@ -383,3 +393,40 @@ def require_reachable(
                 f"{len(found.unreachable):,} do not find themselves in {name!r}, recall@10 is "
                 f"{found.recall_at_10:.3f}; raise ef_construction and max_neighbors under [store]"
             )
+        audits[name] = Audit(found.checked, found.recall_at_10)
+    _write_audits(folder, audits)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found when a collection was published: all that were asked for found themselves.
+
+    checked : how many vectors were asked for.
+    recall_at_10 : share of the true 10 nearest that was found.
+    """
+
+    checked: int
+    recall_at_10: float
+
+    def __str__(self) -> str:
+        return f"{self.checked:,} checked, recall@10 {self.recall_at_10:.3f}"
+
+
+def audits_of(folder: Path) -> dict[str, Audit]:
+    """By collection, as they are kept in a generation's folder; none in those of older versions."""
+    try:
+        kept = json.loads((folder / _AUDITS).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return {name: Audit(**one) for name, one in kept.items()}
+
+
+def keep_audits(old: Path, new: Path, names: Container[str] = COLLECTIONS) -> None:
+    """Take over the audits of collections that are taken over."""
+    if audits := {name: one for name, one in audits_of(old).items() if name in names}:
+        _write_audits(new, audits)
+
+
+def _write_audits(folder: Path, audits: Mapping[str, Audit]) -> None:
+    kept = {name: asdict(one) for name, one in sorted(audits.items())}
+    write_atomically(folder / _AUDITS, json.dumps(kept, indent=1).encode())

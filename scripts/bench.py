@@ -32,11 +32,13 @@ import pyarrow.parquet as pq
 from bars import Bar, machine
 
 from crossrec_llm import Recommender, build
+from crossrec_llm.atlas import make_map
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.store import ExactSearch, reachability
 
 HERE = Path(__file__).resolve().parents[1]
 SEED = 7
+UNTUNED = {"blend": {"tune": False}}
 
 
 @dataclass(frozen=True)
@@ -353,8 +355,49 @@ def bench_load(setting: Setting) -> Figures:
     }
 
 
+def bench_map(setting: Setting) -> Figures:
+    """Maps of up to 350,000 items: seconds, neighbours kept, frames; --only SIZE for one size."""
+    from service import maps
+
+    index = setting.work / "completejourney"
+    build(*setting.files("completejourney"), index, recipe=Recipe.from_dict(UNTUNED))
+    make_map(index)
+    with _service(index) as address:
+        found = maps.measured(address, index, setting.only)
+    bars = {
+        "recall@10 of completejourney's map": Bar(found["completejourney"]["recall@10, map"], 0.7)
+    }
+    for size in maps.SIZES:
+        if figures := found.get(f"{size:,} items"):
+            bars[f"seconds, {size:,} items"] = Bar(figures["seconds"], 180, most=True)
+    frames = found["frames"]
+    name = f"ms between frames of {frames['points']:,} points, median, {frames['drawn by']}"
+    bars[name] = Bar(frames["ms between frames, median"], 50, most=True)
+    return bars, found
+
+
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
+
+
+@contextmanager
+def _service(index: Path) -> Iterator[str]:
+    """The HTTP service over an index, on a free port of loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = _crossrec("serve", "--index", str(index), "--port", str(port), "--quiet")
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 @contextmanager
@@ -397,7 +440,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument(
-        "--only", action="append", default=[], help="crossing, relevance: a data set"
+        "--only", action="append", default=[], help="crossing, relevance: a data set; map: a size"
     )
     parser.add_argument("--update", action="store_true", help="relevance: the golden figures")
     parser.add_argument("--index", type=Path, help="load: of food-kitchen, built already")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from crossrec_llm.cli import show
 from crossrec_llm.cli.options import Output, Where, command
 
@@ -7,6 +9,7 @@ from crossrec_llm.cli.options import Output, Where, command
 @command
 def info(where: Where, output: Output) -> None:
     """What the index is: generations, counts, what it was made from, size on disk."""
+    from crossrec_llm.condition import Condition
     from crossrec_llm.generation import Generation
     from crossrec_llm.store import Index
 
@@ -35,6 +38,14 @@ def info(where: Where, output: Output) -> None:
             "made_from": dict(index.generation.parts),
             "bytes": size,
         }
+    condition = Condition.of(where.index, generation)
+    document |= {
+        "built": condition.live.built,
+        "audits": {name: asdict(audit) for name, audit in condition.audits.items()},
+        "backup": asdict(condition.backup) if condition.backup else None,
+        "writer": condition.writer,
+        "to_see_to": condition.to_see_to(),
+    }
     if output.json:
         return show.print_json(document)
     for name, value in document.items():
@@ -44,6 +55,13 @@ def info(where: Where, output: Output) -> None:
             value = "; ".join(show.blend(generation.tuned))
         if name == "left_out":
             value = "; ".join(show.left_out(generation.signals.left_out)) or "nothing"
+        if name == "audits":
+            audits = (f"{name} {audit}" for name, audit in condition.audits.items())
+            value = "; ".join(audits) or "none were kept"
+        if name == "backup":
+            value = condition.backup or "none is known"
+        if name == "to_see_to":
+            value = "; ".join(condition.to_see_to()) or "nothing"
         if isinstance(value, dict):
             parts = (
                 f"{key} {number:,}" if isinstance(number, int) else f"{key} {str(number)[:12]}"

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from crossrec_llm.builder import build, counted
-from crossrec_llm.drafting import clearing, fill_draft
+from crossrec_llm.drafting import clearing, fill_draft, keep_audits
 from crossrec_llm.erasing.places import named_in_leftovers, places, remove_leftovers
 from crossrec_llm.erasing.proving import traces_of
 from crossrec_llm.erasing.scanning import Found, Scanner
@@ -259,6 +259,7 @@ def _publish(
     generation.save(draft.folder, _templates(old, encoded=False))
     if canaries := Canaries.load(active.folder):
         canaries.save(draft.folder)
+    keep_audits(active.folder, draft.folder, linked)
     for name in linked:
         _link(folder / name, draft.folder / "chroma" / name)
     if recipe.store.url:

@@ -32,6 +32,8 @@ _PLACES: tuple[tuple[str, Holds], ...] = (
     ("records.sqlite*", "records"),
     ("generations", "generations"),
     ("rehearsed", "generations"),
+    ("derived", "nothing"),  # points of maps, without ids
+    ("backup.json*", "nothing"),
     ("vectors.cache.damaged", "leftover"),
     ("vectors.cache*", "vectors"),
     ("rejects.csv", "leftover"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,14 @@ from crossrec_llm.safekeeping.verifying import verify
 from crossrec_llm.store import Index, Ledger, Manifest, checks
 from crossrec_llm.store.database import end, go_on
 from crossrec_llm.store.erasures import KINDS
-from crossrec_llm.store.files import disk_errors, disk_full, is_disk_full, sync_folder, sync_tree
+from crossrec_llm.store.files import (
+    disk_errors,
+    disk_full,
+    is_disk_full,
+    sync_folder,
+    sync_tree,
+    write_atomically,
+)
 from crossrec_llm.store.index import CHROMA, GENERATIONS, LEDGER, MANIFEST, missing
 from crossrec_llm.store.lock import locked
 from crossrec_llm.store.receipts import FOLDER as RECEIPTS
@@ -37,6 +46,7 @@ from crossrec_llm.store.receipts import take_over_receipts
 from crossrec_llm.store.writer import ASIDE, CACHE
 
 _TRIES = 10
+LAST_BACKUP = "backup.json"
 _EXCHANGE, _HERE = 2, -100  # RENAME_EXCHANGE and AT_FDCWD of Linux
 
 
@@ -62,6 +72,37 @@ class Copied:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class LastBackup:
+    """What an index knows of the newest copy that was made of it.
+
+    made : ISO 8601 in UTC.
+    folder : where it was put; it may have gone since.
+    change : the number of the last live change that is in it.
+    """
+
+    made: str
+    folder: str
+    change: int
+
+    def __str__(self) -> str:
+        return f"{self.made}, in {self.folder}"
+
+    @classmethod
+    def of(cls, copied: Copied) -> LastBackup:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(now, str(Path(copied.folder).resolve()), copied.change)
+
+
+def last_backup(index: str | Path | None = None) -> LastBackup | None:
+    """The newest backup of an index; None where none was made, or it is not known."""
+    path = Path(index) if index is not None else default_index()
+    try:
+        return LastBackup(**json.loads((path / LAST_BACKUP).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def backup(
@@ -118,7 +159,10 @@ def backup(
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-    return _told(target, time.perf_counter() - start)
+    made = _told(target, time.perf_counter() - start)
+    with suppress(StoreUnavailable):  # whoever may only read it may copy it
+        write_atomically(path / LAST_BACKUP, json.dumps(asdict(LastBackup.of(made))).encode())
+    return made
 
 
 def restore(

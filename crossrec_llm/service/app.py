@@ -13,6 +13,7 @@ from crossrec_llm.errors import CrossrecError
 from crossrec_llm.service import (
     changes,
     comparisons,
+    condition,
     describing,
     experiments,
     health,
@@ -61,6 +62,7 @@ def create_app(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
     async def running(_: FastAPI) -> AsyncIterator[None]:
         async with metrics.shared():
             yield
+        app.state.maps.close()
         tenants.close()
 
     app = FastAPI(
@@ -93,7 +95,7 @@ def create_app(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
     app.add_middleware(SafeHeaders)
     app.add_middleware(watching.Watch, tell=(watching.log, metrics.tell), answering=traced)
     health.install(app, service)
-    for part in (questions, paging, comparisons, changes, people, experiments):
+    for part in (condition, questions, paging, comparisons, changes, people, experiments):
         app.include_router(part.router)
     pages.install(app)
     describing.install(app)

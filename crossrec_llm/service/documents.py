@@ -131,10 +131,10 @@ class AnswerDocument(BaseModel):
     shortfall: str | None = Field(default=None, description="Why there are fewer than k.")
     notes: list[str] = Field(description="A label for every fallback.")
     receipt: ReceiptDocument
+    why_not: AbsenceDocument | None = Field(default=None, description="Where it was asked for.")
     next: str | None = Field(
         default=None, description="Cursor of the next page, where there is one."
     )
-    why_not: AbsenceDocument | None = Field(default=None, description="Where it was asked for.")
 
 
 class AudienceMemberDocument(BaseModel):

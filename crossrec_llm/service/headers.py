@@ -52,7 +52,7 @@ class SafeHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SAFE.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a report brings a stricter policy
                 found = static and message["status"] < 400
                 headers.setdefault("Cache-Control", _KEPT if found else _NOT_KEPT)
             await send(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -105,6 +105,17 @@ class TracingOptions:
 
 
 @dataclass(frozen=True)
+class PageOptions:
+    """What the pages show beside the index.
+
+    reports : folder with a folder for each report, as `crossrec evaluate --report` writes them.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    reports: Path | None = None
+
+
+@dataclass(frozen=True)
 class ServiceOptions:
     """How the service runs; each field is a setting or a table of its TOML file.
 
@@ -129,6 +140,7 @@ class ServiceOptions:
     metrics: MetricsOptions = field(default_factory=MetricsOptions)
     logs: LogOptions = field(default_factory=LogOptions)
     tracing: TracingOptions = field(default_factory=TracingOptions)
+    pages: PageOptions = field(default_factory=PageOptions)
 
     @classmethod
     def load(cls, path: Path) -> ServiceOptions:
@@ -153,4 +165,7 @@ class ServiceOptions:
         object.__setattr__(read, "tenants", folders)
         if read.keys is not None:
             object.__setattr__(read, "keys", path.parent / read.keys)
+        if read.pages.reports is not None:
+            pages = replace(read.pages, reports=path.parent / read.pages.reports)
+            object.__setattr__(read, "pages", pages)
         return read

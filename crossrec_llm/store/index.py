@@ -19,6 +19,7 @@ from crossrec_llm.store.manifest import Manifest
 
 MANIFEST, LEDGER = "manifest.json", "records.sqlite"
 GENERATIONS, SEAL = "generations", "generation.json"
+DERIVED = "derived"  # what can be made anew from a generation, in a folder of its name
 CHROMA = "chroma/chroma.sqlite3"  # in a generation; later versions have one for each collection
 
 

@@ -30,6 +30,7 @@ from crossrec_llm.store.files import (
     write_atomically,
 )
 from crossrec_llm.store.index import (
+    DERIVED,
     GENERATIONS,
     LEDGER,
     MANIFEST,
@@ -414,9 +415,13 @@ class IndexWriter:
         return self.active
 
     def _remove_all_but(self, names: Collection[str]) -> None:
-        """Folders of other generations, and truths that wait for none of these any more."""
+        """Other generations, what was made from them, and truths that wait for none any more."""
         waiting = set(names) - set(self._manifest.published if self._manifest else ())
-        for place, kept in ((GENERATIONS, set(names)), (ASIDE, waiting)):
+        for place, kept in (
+            (GENERATIONS, set(names)),
+            (DERIVED, set(names)),
+            (ASIDE, waiting),
+        ):
             folder = self.path / place
             for entry in folder.iterdir() if folder.exists() else ():
                 if entry.name not in kept:

@@ -1,1 +1,1 @@
-"""Measurements of the service, each in a module of its own."""
+"""Measurements of the service and its pages; `scripts/bench` runs them."""

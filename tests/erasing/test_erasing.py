@@ -259,7 +259,7 @@ def test_chroma_is_scanned_until_it_is_filled(index, monkeypatch):
         raise StoreError("not found again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(drafting, "require_reachable", lost)
+        patch.setattr(drafting, "audit", lost)
         receipt = forget_user(index, "u27")
     assert receipt.to_fill == ("graph", "users")
     build(index=index)

@@ -121,6 +121,20 @@ def test_nothing_of_a_title_runs_or_sticks_out(hostile, opening, path: str, widt
     assert not seen.errors
 
 
+def test_the_map_lists_titles_as_text(hostile, opening) -> None:
+    page, seen = opening(hostile)
+    page.add_init_script("window.count = 0; window.ran = () => { window.count += 1; };")
+    for asked in ({"user": USERS[0]}, {"q": "<script>"}, {"q": "iframe"}, {"item": "h0" + ODD}):
+        page.goto(f"{hostile}/map?{urlencode(asked)}")
+        assert page.locator("#about .places li").count() > 0
+        assert fits(page)
+        assert page.evaluate("count") == 0
+        assert not page.locator("#about :is(script, iframe, svg, template, img)").count()
+    assert not seen.dialogs
+    assert not seen.outside
+    assert not seen.errors
+
+
 TITLES = r"all => all.map((one) => one.textContent.match(/^\d+ /)?.[0]).filter(Boolean)"
 MADE = """
 [...document.querySelectorAll(["script", "style", "iframe", "svg", "template", "b"]

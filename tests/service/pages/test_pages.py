@@ -35,6 +35,10 @@ ADDRESSES = {
     ),
     "/compare": (("/compare", 200), ("/compare?user=u1&b.diversity=0.8&a.k=4", 200)),
     "/people": (("/people", 200), ("/people?user=u2", 200)),
+    "/map": (("/map", 200), ("/map?q=chess", 200), ("/map?user=u1", 200), ("/map?item=x", 404)),
+    "/bridges": (("/bridges", 200), ("/bridges?home=Books&target=Garden", 200)),
+    "/reports": (("/reports", 200),),
+    "/health": (("/health", 200),),
 }
 EVERY = [pair for page in ADDRESSES.values() for pair in page] + [("/nothing-here", 404)]
 
