@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from crossrec_llm.cli import show
+from crossrec_llm.cli.options import Output, Where, command
+from crossrec_llm.errors import MissingExtra, QueryError
+
+
+@command
+def mcp(
+    where: Where,
+    output: Output,
+    write: Annotated[
+        bool,
+        typer.Option(
+            "--write",
+            help="Assistants may add events, and pin, strike and undo in profiles. Else they read.",
+        ),
+    ] = False,
+    http: Annotated[
+        bool, typer.Option("--http", help="Listen on HTTP, at /mcp, instead of stdin and stdout.")
+    ] = False,
+    host: Annotated[str | None, typer.Option(help="With --http: where. [default: 127.0.0.1]")] = (
+        None
+    ),
+    port: Annotated[int | None, typer.Option(help="And on which port. [default: 8001]")] = None,
+) -> None:
+    """Let an assistant recommend: a Model Context Protocol server."""
+    try:
+        from crossrec_llm.agents.server import create_server, run_http, run_stdio
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "mcp", "mcp") from error
+    from crossrec_llm.recommender import Recommender
+
+    if not http and (host is not None or port is not None):
+        raise QueryError("--host and --port say where to listen: give --http too")
+    with Recommender.open(where.index) as recommender:
+        server = create_server(recommender, where.index if write else None)
+        if http:
+            return run_http(server, host or "127.0.0.1", port or 8001, quiet=output.quiet)
+        if sys.stdin.isatty():
+            words = "speaks MCP on stdin and stdout: start it from an assistant's settings"
+            show.notes((words,), output.quiet)
+        run_stdio(server)
