@@ -24,7 +24,7 @@ from crossrec_llm.answering.blend import (
     SituationName,
     WeightedBlend,
 )
-from crossrec_llm.answering.bridges import Bridge, Bridges, BridgesOptions, Gate
+from crossrec_llm.answering.bridges import Bridge, BridgeList, Bridges, BridgesOptions, Gate
 from crossrec_llm.answering.candidates import (
     Views,
     carry_all,
@@ -64,6 +64,7 @@ __all__ = [
     "Blend",
     "BlendOptions",
     "Bridge",
+    "BridgeList",
     "Bridges",
     "BridgesOptions",
     "Company",

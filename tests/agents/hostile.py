@@ -34,3 +34,14 @@ def titles(n: int) -> list[str]:
     return [
         _ORDERS[i % len(_ORDERS)].replace("EVIL", f"evil-{rng.randrange(10**9)}") for i in range(n)
     ]
+
+
+PICTURES = (
+    "javascript:alert(1)",
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>",
+    'https://example.invalid/x.png" onerror="alert(1)',
+    "file:///etc/passwd",
+    "JaVaScRiPt:alert(1)",
+    "//example.invalid/x.svg",
+)
+"""Addresses of pictures that are none, or more than that."""
