@@ -18,7 +18,7 @@ from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import Barred, Due, Index, Ledger
 from crossrec_llm.store.lock import is_held
-from crossrec_llm.tables import Inputs, TableReport, TablesOptions, near_matches
+from crossrec_llm.tables import EXAMPLES, Inputs, TableReport, TablesOptions, near_matches
 from crossrec_llm.tables import read_events as _read_events
 from crossrec_llm.tables import read_items as _read_items
 
@@ -76,6 +76,7 @@ def add_events(
     interactions: Inputs,
     *,
     rejects: str | Path | None = None,
+    examples: int = EXAMPLES,
     progress: Progress | None = None,
 ) -> LiveReport:
     """Add events to an index; they are durable, and count in the next answer, when this returns.
@@ -91,6 +92,7 @@ def add_events(
         index says, or by our own names; one that is not needed may be missing. Ids are the ones
         that the index has, with their prefix if it gives them one.
     rejects : CSV file for the rows that are not used.
+    examples : so many of them for each reason are named in the report, at most.
     progress : called as progress(step, done, total).
 
     Raises
@@ -107,6 +109,7 @@ def add_events(
             change.options,
             example=change.ledger.example,
             rejects=Path(rejects) if rejects else None,
+            examples=examples,
             progress=progress,
         )
         _require_some(found.report)
@@ -124,6 +127,7 @@ def add_items(
     items: Inputs,
     *,
     rejects: str | Path | None = None,
+    examples: int = EXAMPLES,
     progress: Progress | None = None,
 ) -> LiveReport:
     """Add items to an index, or change those it has; they are in the next answer.
@@ -135,7 +139,7 @@ def add_items(
     with _changing(index) as change:
         where = Path(rejects) if rejects else None
         found, report = _read_items(
-            _sources(items), change.options, rejects=where, progress=progress
+            _sources(items), change.options, rejects=where, examples=examples, progress=progress
         )
         added = changed = unchanged = 0
         for part in _batches(len(found), progress):

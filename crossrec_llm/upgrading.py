@@ -81,7 +81,7 @@ def _migrations(place: Path) -> tuple[Migration, ...]:
                 "records.sqlite",
                 f"layout {layout}",
                 f"layout {LAYOUT}",
-                "takes live changes; nothing that is in it changes",
+                "takes what this version writes; nothing that is in it changes",
             )
         )
     if written < FORMAT:

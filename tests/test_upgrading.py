@@ -136,7 +136,7 @@ def test_the_command_tells_and_does(tiny: Tiny, crossrec) -> None:
     make_old(index, 2)
     code, said, _ = crossrec("upgrade", "--index", index, "--dry-run")
     assert code == 0
-    assert "records.sqlite: layout 2 -> layout 3" in said
+    assert "records.sqlite: layout 2 -> layout 4" in said
     assert "nothing was changed (dry run)" in said
     assert "upgraded" in crossrec("upgrade", "--index", index)[1]
     assert "everything has the format" in crossrec("upgrade", "--index", index)[1]

@@ -23,6 +23,10 @@ def serve(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings of the service, as TOML.")
     ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Who may ask, as `crossrec keys` writes it."),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Where to listen. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option(help="And on which port. [default: 8000]")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes. [default: 1]")] = None,
@@ -35,7 +39,7 @@ def serve(
     from crossrec_llm.service import DEFAULT_TENANT, ServiceOptions
 
     options = ServiceOptions.load(config) if config else ServiceOptions()
-    given: dict[str, Any] = {"host": host, "port": port, "workers": workers}
+    given: dict[str, Any] = {"host": host, "port": port, "workers": workers, "keys": keys}
     if index is not None:
         given["tenants"] = {DEFAULT_TENANT: index}
     set_here = {name: value for name, value in given.items() if value is not None}

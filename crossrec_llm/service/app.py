@@ -8,9 +8,25 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from crossrec_llm import __version__
-from crossrec_llm.service import health, pages, problems, questions
+from crossrec_llm.errors import CrossrecError
+from crossrec_llm.service import (
+    changes,
+    comparisons,
+    describing,
+    health,
+    pages,
+    paging,
+    people,
+    problems,
+    questions,
+)
 from crossrec_llm.service.asked import Service
+from crossrec_llm.service.bounds import Bounds
+from crossrec_llm.service.gate import Gate
+from crossrec_llm.service.headers import SafeHeaders
+from crossrec_llm.service.keys import Keys
 from crossrec_llm.service.options import ServiceOptions
+from crossrec_llm.service.rates import Rates
 from crossrec_llm.service.tenants import Tenants
 from crossrec_llm.service.working import Work
 
@@ -20,8 +36,13 @@ def create_app(options: ServiceOptions) -> FastAPI:
 
     Raises
     ------
-    IndexMissing, IndexMismatch, IndexDamaged : of the first that cannot be opened.
+    CrossrecError : several tenants without keys.
+    DataError : the file of the keys cannot be used.
+    IndexMissing, IndexMismatch, IndexDamaged : of the first index, where none can be opened.
     """
+    if options.keys is None and len(options.tenants) > 1:
+        raise CrossrecError("several tenants need keys: `crossrec keys add` makes one for each")
+    keys = Keys(options.keys) if options.keys is not None else None
     tenants = Tenants(options.tenants)
 
     @asynccontextmanager
@@ -37,10 +58,17 @@ def create_app(options: ServiceOptions) -> FastAPI:
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         openapi_url="/v1/openapi.json",
+        redirect_slashes=False,
     )
-    app.state.service = Service(options, tenants, Work(options.limits))
+    app.state.service = Service(options, tenants, Work(options.limits), keys)
+    # The last that is added is the first that a request meets.
+    app.add_middleware(Bounds, body=options.limits.body)
+    rates = Rates(options.rates)
+    app.add_middleware(Gate, tenants=tenants, keys=keys, rates=rates, hosts=options.hosts)
+    app.add_middleware(SafeHeaders)
     problems.install(app)
-    app.include_router(health.router)
-    app.include_router(questions.router)
+    for part in (health, questions, paging, comparisons, changes, people):
+        app.include_router(part.router)
     pages.install(app)
+    describing.install(app)
     return app

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 
 from crossrec_llm.recommender import Recommender
+from crossrec_llm.service.keys import Keys, Scope
 from crossrec_llm.service.options import ServiceOptions
 from crossrec_llm.service.problems import Refused
-from crossrec_llm.service.tenants import Caller, Scope, Tenants
+from crossrec_llm.service.tenants import Caller, Tenants
 from crossrec_llm.service.working import Work
 
 T = TypeVar("T")
 
-ALL_SCOPES: frozenset[Scope] = frozenset(("read", "write", "admin"))
-
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """What an app holds while it runs; `app.state.service`."""
+    """What an app holds while it runs; `app.state.service`.
+
+    keys : None = everybody may do everything.
+    """
 
     options: ServiceOptions
     tenants: Tenants
     work: Work
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +42,14 @@ class Asked:
     def recommender(self) -> Recommender:
         return self.caller.tenant.recommender
 
-    async def do(self, work: Callable[[Recommender], T]) -> T:
-        """What `work` gives of the caller's own index; errors are those of `Work.do`."""
-        return await self.service.work.do(lambda: work(self.recommender))
+    async def do(self, work: Callable[[Recommender], T], seconds: float | None = None) -> T:
+        """What `work` gives of the caller's own index, as `Work.do` does it."""
+        return await self.service.work.do(lambda: work(self.recommender), seconds)
 
 
-def _caller(request: Request) -> Caller:
-    """Without keys, which only loopback may do without, everybody may do everything."""
-    service: Service = request.app.state.service
-    return Caller(next(iter(service.tenants)), ALL_SCOPES)
-
-
-def _may(scope: Scope) -> Callable[[Request], Asked]:
-    def asked(request: Request) -> Asked:
-        caller = _caller(request)
+def _may(scope: Scope) -> Callable[[Request], Awaitable[Asked]]:
+    async def asked(request: Request) -> Asked:
+        caller: Caller = request.state.caller  # the gate let nobody else in
         if scope not in caller.scopes:
             raise Refused(403, "not-allowed", f"this key has no {scope!r} scope")
         return Asked(request.app.state.service, caller)

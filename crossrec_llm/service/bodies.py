@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from crossrec_llm.filter import Cross, Filter
 from crossrec_llm.records import SimilarMode
@@ -18,9 +19,19 @@ Strength = Annotated[float, Field(gt=0, le=1)]
 
 
 class Body(BaseModel):
-    """Anything that is sent: no unknown field, no number that is none."""
+    """Anything that is sent: no unknown field, no number that is none, no half character."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_text(cls, sent: Any) -> Any:
+        if isinstance(sent, dict):
+            try:
+                json.dumps(sent, ensure_ascii=False, default=repr).encode()
+            except UnicodeEncodeError as error:
+                raise ValueError("there is half of a character in it (a lone surrogate)") from error
+        return sent
 
     def within(self, limits: LimitOptions) -> None:
         """Refuse what asks for more than the service gives.
@@ -32,18 +43,18 @@ class Body(BaseModel):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name == "k" and value > limits.k:
-                raise _too_much(name, f"{value:,} is more than the {limits.k:,} that a list has")
+                raise too_much(name, f"{value:,} is more than the {limits.k:,} that a list has")
             if isinstance(value, str) and len(value) > limits.text:
-                raise _too_much(
+                raise too_much(
                     name, f"{len(value):,} characters are more than the {limits.text:,} taken"
                 )
             if isinstance(value, list | dict) and len(value) > limits.entries:
-                raise _too_much(
+                raise too_much(
                     name, f"{len(value):,} entries are more than the {limits.entries:,} taken"
                 )
 
 
-def _too_much(name: str, words: str) -> Refused:
+def too_much(name: str, words: str) -> Refused:
     return Refused(422, "invalid-request", f"{name}: {words}")
 
 
@@ -98,7 +109,15 @@ class Narrowed(Body):
         return {**asked, "filter": Filter(**own)}
 
 
-class UserQuestion(Narrowed):
+class Question(Narrowed):
+    """Anything that is answered with a list."""
+
+    page_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Give the list in pages of so many; `next` leads to the next one."
+    )
+
+
+class UserQuestion(Question):
     """What a person may want next: one who is known, or a visitor with some items."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "k": 5}]})
@@ -110,7 +129,7 @@ class UserQuestion(Narrowed):
     without: list[Id] = Field([], description="Items that the history is taken without.")
 
 
-class LikeQuestion(Narrowed):
+class LikeQuestion(Question):
     """What matches a free text."""
 
     model_config = ConfigDict(
@@ -123,7 +142,7 @@ class LikeQuestion(Narrowed):
     disliked: list[Id] = Field([], description="Item ids to bend away from.")
 
 
-class SimilarQuestion(Narrowed):
+class SimilarQuestion(Question):
     """More like an item."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "i1"}]})

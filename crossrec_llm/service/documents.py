@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from crossrec_llm.records import Audience, Recommendations
+from crossrec_llm.records import Audience, Item, Recommendations
 
 
 class ReasonDocument(BaseModel):
@@ -79,6 +79,9 @@ class AnswerDocument(BaseModel):
     shortfall: str | None = Field(description="Why there are fewer than k.")
     notes: list[str] = Field(description="A label for every fallback.")
     receipt: ReceiptDocument
+    next: str | None = Field(
+        default=None, description="Cursor of the next page, where there is one."
+    )
 
 
 class AudienceMemberDocument(BaseModel):
@@ -118,6 +121,13 @@ class BridgesDocument(BaseModel):
     """Every pair of top categories that people were seen in."""
 
     bridges: list[BridgeDocument]
+
+
+def item(found: Item) -> ItemDocument:
+    own = (name for name in ItemDocument.model_fields if name != "category")
+    return ItemDocument(
+        category=found.category_path, **{name: getattr(found, name) for name in own}
+    )
 
 
 def answer(found: Recommendations) -> AnswerDocument:

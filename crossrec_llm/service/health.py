@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from crossrec_llm.service.asked import Service
+from crossrec_llm.service.problems import RESPONSES, Refused
+from crossrec_llm.service.tenants import Caller, Tenant
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=RESPONSES)
 
 
 class Healthy(BaseModel):
@@ -17,9 +19,12 @@ class Healthy(BaseModel):
 
 
 class Ready(Healthy):
-    """Every index answers; its active generation by tenant."""
+    """Indexes answer. Of the caller's tenant only, where there are keys."""
 
-    generations: dict[str, str]
+    generations: dict[str, str] = Field(
+        {}, description="The active one, by tenant.", examples=[{"default": "000001"}]
+    )
+    broken: list[str] = Field([], description="Tenants whose index does not answer.", examples=[[]])
 
 
 @router.get("/healthz")
@@ -30,10 +35,22 @@ async def healthz() -> Healthy:
 
 @router.get("/readyz")
 async def readyz(request: Request) -> Ready:
-    """Whether every index answers; 503 where one does not."""
+    """Whether an index answers; 503 where none does. One that is broken takes no other down."""
     service: Service = request.app.state.service
+    caller: Caller | None = request.state.caller
 
-    def generations() -> dict[str, str]:
-        return {tenant.name: tenant.recommender.receipt.generation for tenant in service.tenants}
+    def generations() -> list[tuple[Tenant, str | None]]:
+        return [(tenant, tenant.generation) for tenant in service.tenants]
 
-    return Ready(generations=await service.work.do(generations))
+    found = await service.work.do(generations)
+    if found and not any(generation for _, generation in found):
+        raise Refused(503, "not-ready", "no index answers; the log says why")
+    seen = [
+        (tenant.name, generation)
+        for tenant, generation in found
+        if service.keys is None or (caller is not None and caller.tenant is tenant)
+    ]
+    return Ready(
+        generations={name: generation for name, generation in seen if generation},
+        broken=[name for name, generation in seen if not generation],
+    )

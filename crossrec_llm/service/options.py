@@ -30,6 +30,7 @@ class LimitOptions:
     at_once : questions that are answered at the same moment, in each worker process.
     waiting : questions that may wait for their turn; one more gets 429.
     answer : until a question is given up, with 503.
+    erasure : until an erasure is, which goes on all the same.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -41,6 +42,22 @@ class LimitOptions:
     at_once: Count = 2
     waiting: Annotated[int, Ge(0)] = 16
     answer: Seconds = 10.0
+    erasure: Seconds = 600.0
+
+
+@dataclass(frozen=True)
+class RateOptions:
+    """How many requests a minute are answered, in each worker process; 0 = any number.
+
+    Without keys, which only loopback does without, nobody is counted.
+
+    key : with one key.
+    tenant : with all keys of a tenant together.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+    key: Annotated[int, Ge(0)] = 6_000
+    tenant: Annotated[int, Ge(0)] = 30_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,10 @@ class ServiceOptions:
     host, port : where it listens; an address other than loopback needs keys.
     workers : processes that answer.
     tenants : name -> folder of the index; one called "default" where there is no more to say.
+    keys : file of the keys, as `crossrec keys` writes it; without one everybody may do everything,
+        which is for loopback and one tenant only.
+    hosts : names that it is reached by. Without keys loopback's names are taken beside them, and
+        no others; with keys any is, unless some are set.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
@@ -57,7 +78,10 @@ class ServiceOptions:
     port: Annotated[int, Ge(0), Le(65_535)] = 8000
     workers: Count = 1
     tenants: dict[str, Path] = field(default_factory=lambda: {DEFAULT_TENANT: default_index()})
+    keys: Path | None = None
+    hosts: tuple[str, ...] = ()
     limits: LimitOptions = field(default_factory=LimitOptions)
+    rates: RateOptions = field(default_factory=RateOptions)
 
     @classmethod
     def load(cls, path: Path) -> ServiceOptions:
@@ -80,4 +104,6 @@ class ServiceOptions:
             raise RecipeError(str(path), problems) from error
         folders = {name: path.parent / folder for name, folder in read.tenants.items()}
         object.__setattr__(read, "tenants", folders)
+        if read.keys is not None:
+            object.__setattr__(read, "keys", path.parent / read.keys)
         return read

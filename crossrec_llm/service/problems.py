@@ -22,6 +22,7 @@ from crossrec_llm.errors import (
     QueryError,
     StoreUnavailable,
 )
+from crossrec_llm.service.headers import SAFE
 
 logger = logging.getLogger(__name__)
 
@@ -98,21 +99,40 @@ def problem(
     )
 
 
-def told(error: CrossrecError) -> JSONResponse:
-    """Of one of our errors."""
+_OURS_TO_MEND = (
+    "the index of {tenant!r} cannot answer now; who runs the service finds why in its log"
+)
+_WAIT = "the index of {tenant!r} is being written to, or its store does not answer: ask again"
+
+
+def told(error: CrossrecError, tenant: str = "") -> JSONResponse:
+    """Of one of our errors.
+
+    What is wrong with the index is told without the error's own words, which have places on this
+    machine and commands for who runs it: those are logged.
+
+    Parameters
+    ----------
+    tenant : whose index it is.
+    """
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
-    headers = {"Retry-After": "1"} if isinstance(error, IndexLocked | StoreUnavailable) else None
-    near = error.near if isinstance(error, NotFound) else None
-    return problem(status, name, str(error), headers=headers, near=near)
+    passing = isinstance(error, IndexLocked | StoreUnavailable)
+    words, near = str(error), error.near if isinstance(error, NotFound) else None
+    if status >= 500:
+        logger.error("the index of %r: %s", tenant, error)
+        words = (_WAIT if passing else _OURS_TO_MEND).format(tenant=tenant)
+    headers = {"Retry-After": "1"} if passing else None
+    return problem(status, name, words, headers=headers, near=near)
 
 
 def install(app: FastAPI) -> None:
     """Every error of an app as a problem."""
 
     @app.exception_handler(CrossrecError)
-    async def _ours(_: Request, error: CrossrecError) -> JSONResponse:
-        return told(error)
+    async def _ours(request: Request, error: CrossrecError) -> JSONResponse:
+        caller = getattr(request.state, "caller", None)
+        return told(error, caller.tenant.name if caller else "")
 
     @app.exception_handler(Refused)
     async def _refused(_: Request, error: Refused) -> JSONResponse:
@@ -135,7 +155,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _bug(_: Request, error: Exception) -> JSONResponse:
         logger.error("a bug", exc_info=error)
-        return problem(500, "internal-error", "something is wrong here; it was logged")
+        words = "something is wrong here; it was logged"
+        return problem(500, "internal-error", words, headers=SAFE)  # outside the other layers
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

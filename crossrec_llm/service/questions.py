@@ -10,10 +10,11 @@ from crossrec_llm.errors import QueryError
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Recommendations
 from crossrec_llm.service import documents
-from crossrec_llm.service.asked import Reading
+from crossrec_llm.service.asked import Asked, Reading
 from crossrec_llm.service.bodies import (
     AudienceQuestion,
     LikeQuestion,
+    Question,
     SimilarQuestion,
     UserQuestion,
 )
@@ -23,6 +24,7 @@ from crossrec_llm.service.documents import (
     BridgesDocument,
     ItemDocument,
 )
+from crossrec_llm.service.paging import Came, Next, opened, page
 from crossrec_llm.service.problems import RESPONSES
 
 router = APIRouter(prefix="/v1", responses=RESPONSES)
@@ -32,34 +34,26 @@ _SPARSE: dict[str, Any] = {"response_model_exclude_unset": True}
 @router.post("/recommendations", tags=["questions"], **_SPARSE)
 async def recommendations(question: UserQuestion, asked: Reading) -> AnswerDocument:
     """What a person may want next; `crossrec user`."""
-    question.within(asked.service.options.limits)
-    return documents.answer(await asked.do(lambda rec: for_user(rec, question)))
+    return await _answer(asked, question)
 
 
 @router.post("/like", tags=["questions"], **_SPARSE)
 async def like(question: LikeQuestion, asked: Reading) -> AnswerDocument:
     """What matches a free text; `crossrec like`."""
-    question.within(asked.service.options.limits)
-    found = await asked.do(
-        lambda rec: rec.like(
-            question.text,
-            user=question.user_id,
-            liked=question.liked,
-            disliked=question.disliked,
-            **question.asking(),
-        )
-    )
-    return documents.answer(found)
+    return await _answer(asked, question)
 
 
 @router.post("/similar", tags=["questions"], **_SPARSE)
 async def similar(question: SimilarQuestion, asked: Reading) -> AnswerDocument:
     """More like an item; `crossrec similar`."""
-    question.within(asked.service.options.limits)
-    found = await asked.do(
-        lambda rec: rec.similar(question.item_id, mode=question.mode, **question.asking())
-    )
-    return documents.answer(found)
+    return await _answer(asked, question)
+
+
+@router.post("/next", tags=["questions"], **_SPARSE)
+async def next_page(further: Next, asked: Reading) -> AnswerDocument:
+    """The next page of an answer; 410 where the list is another one by now."""
+    question, before = opened(further)
+    return await _answer(asked, question, before)
 
 
 @router.post("/audience", tags=["questions"], **_SPARSE)
@@ -71,13 +65,11 @@ async def audience(question: AudienceQuestion, asked: Reading) -> AudienceDocume
 
 
 @router.get("/item", tags=["catalogue"])
-async def item(item_id: Annotated[str, Query(min_length=1)], asked: Reading) -> ItemDocument:
+async def item(
+    item_id: Annotated[str, Query(min_length=1, max_length=1_000, examples=["i1"])], asked: Reading
+) -> ItemDocument:
     """One item of the catalogue."""
-    found = await asked.do(lambda rec: rec.item(item_id))
-    return ItemDocument(
-        category=found.category_path,
-        **{name: getattr(found, name) for name in ItemDocument.model_fields if name != "category"},
-    )
+    return documents.item(await asked.do(lambda rec: rec.item(item_id)))
 
 
 @router.get("/bridges", tags=["catalogue"])
@@ -94,6 +86,27 @@ async def bridges(asked: Reading) -> BridgesDocument:
         ]  # fmt: skip
 
     return BridgesDocument.model_validate({"bridges": await asked.do(told)})
+
+
+async def _answer(asked: Asked, question: Question, before: Came | None = None) -> AnswerDocument:
+    question.within(asked.service.options.limits)
+    return page(await asked.do(lambda rec: put(rec, question)), question, before)
+
+
+def put(rec: Recommender, question: Question) -> Recommendations:
+    """The whole answer to a question. Raises as `Recommender` does."""
+    if isinstance(question, LikeQuestion):
+        return rec.like(
+            question.text,
+            user=question.user_id,
+            liked=question.liked,
+            disliked=question.disliked,
+            **question.asking(),
+        )
+    if isinstance(question, SimilarQuestion):
+        return rec.similar(question.item_id, mode=question.mode, **question.asking())
+    assert isinstance(question, UserQuestion)
+    return for_user(rec, question)
 
 
 def for_user(rec: Recommender, question: UserQuestion) -> Recommendations:

@@ -26,8 +26,12 @@ class Work:
         """Questions that wait for their turn."""
         return self._places.statistics().tasks_waiting
 
-    async def do(self, work: Callable[[], T]) -> T:
+    async def do(self, work: Callable[[], T], seconds: float | None = None) -> T:
         """What `work` gives.
+
+        Parameters
+        ----------
+        seconds : until it is given up; None = `limits.answer`.
 
         Raises
         ------
@@ -41,11 +45,12 @@ class Work:
                 f"{self.waiting} questions are waiting already: ask again in a second",
                 {"Retry-After": "1"},
             )
-        with anyio.move_on_after(self.limits.answer):
+        seconds = self.limits.answer if seconds is None else seconds
+        with anyio.move_on_after(seconds):
             return await run_sync(work, abandon_on_cancel=True, limiter=self._places)
         raise Refused(
             503,
             "took-too-long",
-            f"no answer within {self.limits.answer:g} seconds",
+            f"no answer within {seconds:g} seconds",
             {"Retry-After": "5"},
         )

@@ -21,7 +21,7 @@ from crossrec_llm.store.checks import UNREADABLE, RowSums, describe_anew
 from crossrec_llm.store.files import disk_errors, disk_full, is_disk_full
 from crossrec_llm.store.lock import holder, locked
 
-LAYOUT = 3
+LAYOUT = 4
 """Of the tables in the file, which has it as user_version."""
 
 WAIT = 0.8
@@ -39,6 +39,7 @@ _ENDED, _REPLACED = "ended", "this index was replaced by a backup"
 #    had none; of an event, whether they had it. It is only kept for rows with a change: the others
 #    are as the files had them.
 #    Who was erased is known by a keyed hash and the moment (erasures.py).
+# 4: changes that came with a key of their own are known by it (answered.py).
 _STEPS = (
     """
     CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -72,6 +73,11 @@ _STEPS = (
     CREATE INDEX items_live ON items (change) WHERE change > 0;
     CREATE INDEX events_live ON events (change) WHERE change > 0;
     CREATE INDEX IF NOT EXISTS events_by_item ON events (item, user);
+    """,
+    """
+    CREATE TABLE answered (
+        key TEXT PRIMARY KEY, body TEXT NOT NULL, answer TEXT NOT NULL, at REAL NOT NULL)
+        WITHOUT ROWID;
     """,
 )
 

@@ -17,6 +17,7 @@ from crossrec_llm.errors import UnknownUser
 from crossrec_llm.profiles import Correction
 from crossrec_llm.records import Progress
 from crossrec_llm.store import basis, changes
+from crossrec_llm.store.answered import Answered
 from crossrec_llm.store.changes import Appended, LiveItems, Put
 from crossrec_llm.store.database import Database
 from crossrec_llm.store.erasures import Erasures
@@ -171,6 +172,11 @@ class Ledger:
     def erasures(self) -> Erasures:
         """What was taken out for good, and the taking out."""
         return Erasures(self._database)
+
+    @property
+    def answered(self) -> Answered:
+        """Changes of the last day that came with a key; for who writes."""
+        return Answered(self._database)
 
     # ------------------------------------------------------------------ reading
 

@@ -10,6 +10,7 @@ from crossrec_llm.tables.near import near_matches
 from crossrec_llm.tables.raw import FormatOptions
 from crossrec_llm.tables.reading import NewEvents, Tables, read_events, read_items, read_tables
 from crossrec_llm.tables.report import (
+    EXAMPLES,
     Lost,
     Reject,
     Report,
@@ -24,6 +25,7 @@ from crossrec_llm.tables.walls import OUTSIDE, Walls
 
 __all__ = [
     "EVENTS_SCHEMA",
+    "EXAMPLES",
     "ITEMS_SCHEMA",
     "OUTSIDE",
     "BotOptions",

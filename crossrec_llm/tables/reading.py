@@ -117,6 +117,7 @@ def read_events(
     *,
     example: str = "",
     rejects: Path | None = None,
+    examples: int = EXAMPLES,
     progress: Progress | None = None,
 ) -> NewEvents:
     """Reads and cleans live events as `read_tables` does, but nobody is told for a bot by them.
@@ -127,6 +128,7 @@ def read_events(
     Parameters
     ----------
     known : the items there are; example : the id of one of them, for messages.
+    examples : rejected rows of each reason that the report has, at most.
 
     Raises
     ------
@@ -134,7 +136,7 @@ def read_events(
     """
     sources = as_list(interactions)
     keep_inputs(rejects, sources)
-    with RejectLog(rejects) as log:
+    with RejectLog(rejects, examples=examples) as log:
         opened = open_sources(sources, "interactions", options, progress, live=True)
         if not opened:
             return NewEvents(EVENTS_SCHEMA.empty_table(), [], TableReport("interactions", ()))
@@ -149,15 +151,16 @@ def read_items(
     options: TablesOptions,
     *,
     rejects: Path | None = None,
+    examples: int = EXAMPLES,
     progress: Progress | None = None,
 ) -> tuple[Catalogue, TableReport]:
-    """Reads and cleans live items as `read_tables` does; columns as for `read_events`.
+    """Reads and cleans live items as `read_tables` does; parameters as for `read_events`.
 
     There may be none; where there are rows, one at least has to be usable.
     """
     sources = as_list(items)
     keep_inputs(rejects, sources)
-    with RejectLog(rejects) as log:
+    with RejectLog(rejects, examples=examples) as log:
         opened = open_sources(sources, "items", options, progress, live=True)
         if any(raw.rows_read for raw, _ in opened):
             return _clean_items(opened, options, log)

@@ -89,7 +89,7 @@ class SourceReport:
 
     def places(self, reason: str) -> str:
         """The first lines or rows that were rejected for a reason."""
-        at = [str(reject.line) for reject in self.examples if reject.reason == reason]
+        at = [str(reject.line) for reject in self.examples if reject.reason == reason][:EXAMPLES]
         return f"{self.place} {', '.join(at)}"
 
     @property
@@ -252,6 +252,7 @@ class RejectLog:
     ----------
     path : the file; None = none is written.
     unsaid : whether a content is not to be written down; None = everything is.
+    examples : rows of each reason that are kept as examples, at most.
 
     Raises
     ------
@@ -259,7 +260,13 @@ class RejectLog:
     StoreUnavailable : the disk is full.
     """
 
-    def __init__(self, path: Path | None, unsaid: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        unsaid: Callable[[str], bool] | None = None,
+        examples: int = EXAMPLES,
+    ) -> None:
+        self._most = examples
         self._path = None if path is None else Path(path)
         self._unsaid = unsaid or (lambda content: False)
         self._file: TextIO | None = None
@@ -310,7 +317,7 @@ class RejectLog:
         seen = self.counts[source][reason]
         self.counts[source][reason] += len(lines)
         self.examples[source] += [
-            Reject(source, int(line), reason) for line in lines[: max(EXAMPLES - seen, 0)]
+            Reject(source, int(line), reason) for line in lines[: max(self._most - seen, 0)]
         ]
         if self._file is not None and self._path is not None:
             rows = [

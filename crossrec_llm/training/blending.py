@@ -72,7 +72,6 @@ class TuneOptions:
             if people is not None and people < 0:
                 raise QueryError(f"something can be hidden of 0 or more people, not of {people}")
 
-
     def people(self, n_items: int) -> int:
         """How many have something hidden, at most, over so many items."""
         return min(max(n_items // 2, FEWEST), MOST) if self.n_user is None else self.n_user

@@ -24,5 +24,5 @@ def service_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(service_index: Path) -> Iterator[TestClient]:
     app = create_app(ServiceOptions(tenants={"default": service_index}))
-    with TestClient(app, raise_server_exceptions=False) as opened:
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as opened:
         yield opened

@@ -102,6 +102,7 @@ EVENTS = make_events([("ann", "i1"), ("ann", "i2"), ("ann", "i1"), ("bob", "i7")
 def make_older(path: Path, layout: int) -> None:
     """Make a ledger that is closed one of layout 1 or 2."""
     statements = [
+        "DROP TABLE answered",
         "DROP INDEX items_live; DROP INDEX events_live; DROP TABLE erased; DROP TABLE event_ids",
         *(f"ALTER TABLE items DROP COLUMN {name}" for name in ("change", "removed", "filed")),
         *(f"ALTER TABLE events DROP COLUMN {name}" for name in ("change", "filed")),

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
-from crossrec_llm.service.pages import foryou
+from crossrec_llm.service.pages import foryou, signing_in
 from crossrec_llm.service.pages.rendering import STATIC
 
 
 def install(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for page in (foryou,):
+    for page in (foryou, signing_in):
         app.include_router(page.router, include_in_schema=False)

@@ -1,0 +1,1 @@
+"""Measurements of the service, each in a module of its own."""
