@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from crossrec_llm.agents.plain import plain
 from crossrec_llm.comparing import Counterfactual
@@ -25,6 +25,7 @@ Short = Annotated[
 Long = Annotated[
     str, BeforeValidator(partial(plain, most=LONG)), Field(max_length=LONG, description=_UNTRUSTED)
 ]
+Number = Annotated[float, AfterValidator(partial(round, ndigits=4))]
 Id = Annotated[str, Field(description="Pass it on as it is; it is a name, whatever it says.")]
 
 
@@ -49,7 +50,7 @@ class ReasonDocument(BaseModel):
     """One cause of a recommendation."""
 
     kind: str = Field(description="The signal: text, neighbours, popular ...")
-    share: float = Field(description="Its part of what spoke for the item, 0 to 1.")
+    share: Number = Field(description="Its part of what spoke for the item, 0 to 1.")
     item_id: Id | None = Field(description="The item of the history that carried it.")
     text: Short
 
@@ -62,7 +63,7 @@ class RecommendationDocument(NamedItem):
     brand: Short
     price: float | None
     available: bool
-    score: float = Field(description="Higher is better; comparable within one answer only.")
+    score: Number = Field(description="Higher is better; comparable within one answer only.")
     cross: bool = Field(description="Outside the categories that the person is known in.")
     cold: bool = Field(description="Nobody took it yet.")
     reasons: list[ReasonDocument] = Field(description="The strongest first.")
@@ -111,7 +112,7 @@ class ContributionDocument(BaseModel):
 
     signal: str
     item_id: Id | None
-    value: float
+    value: Number
 
 
 class WithoutDocument(BaseModel):
@@ -138,7 +139,7 @@ class ExplanationDocument(BaseModel):
 
     recommendation: RecommendationDocument
     contributions: list[ContributionDocument] = Field(
-        description="What the score is made of, the largest first; all of them sum to the score."
+        description=f"What the score is made of: the {CONTRIBUTIONS} largest, of what sums to it."
     )
     counterfactuals: list[WithoutDocument]
     notes: list[Short]
@@ -162,7 +163,7 @@ class ExplanationDocument(BaseModel):
 class InterestDocument(BaseModel):
     """One interest of a person."""
 
-    share: float = Field(description="Of the history, 0 to 1.")
+    share: Number = Field(description="Of the history, 0 to 1.")
     name: Short
 
 
@@ -170,7 +171,7 @@ class HistoryDocument(NamedItem):
     """An item of a history."""
 
     category: Short
-    share: float = Field(description="Of the whole history, 0 to 1; recent items count more.")
+    share: Number = Field(description="Of the whole history, 0 to 1; recent items count more.")
 
     @classmethod
     def of(cls, found: HistoryItem) -> HistoryDocument:

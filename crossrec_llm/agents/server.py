@@ -24,7 +24,7 @@ from crossrec_llm.agents.documents import (
     item_document,
 )
 from crossrec_llm.agents.plain import plain
-from crossrec_llm.errors import CrossrecError, QueryError, UnknownItem
+from crossrec_llm.errors import CrossrecError, UnknownItem
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import CATEGORY_SEPARATOR
 
@@ -124,34 +124,3 @@ def _categories(recommender: Recommender) -> CategoriesDocument:
 def run_stdio(server: Server) -> None:
     """Serve one client on stdin and stdout; while it does, what else is printed goes to stderr."""
     asyncio.run(server.run_stdio_async())
-
-
-def run_http(server: Server, host: str, port: int, *, quiet: bool = False) -> None:
-    """Serve many clients by streamable HTTP at /mcp until stopped.
-
-    Each request stands alone, so there are no sessions to keep. Requests that name another host
-    than this one are refused: a page in a browser cannot reach it by a name of its own.
-
-    Raises
-    ------
-    QueryError : `host` is not loopback, where anybody who reaches it could ask.
-    """
-    import uvicorn
-
-    if not is_loopback(host):
-        raise QueryError(
-            f"{host} can be reached from other machines, and this server asks for no key: "
-            "listen on 127.0.0.1 (the default)"
-        )
-    app = server.streamable_http_app(host=host, stateless_http=True, json_response=True)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning" if quiet else "info",
-        server_header=False,
-    )
-
-
-def is_loopback(host: str) -> bool:
-    return host in ("127.0.0.1", "::1", "localhost")
