@@ -16,14 +16,17 @@ from typing import Any
 import anyio
 import jsonschema
 import pytest
+import typer
 from fastapi.testclient import TestClient
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
+from typer.testing import CliRunner
 
 from crossrec_llm import Recommender
 from crossrec_llm.agents.documents import HISTORY, LONG, SHORT
 from crossrec_llm.agents.listening import Gate, run_http
 from crossrec_llm.agents.server import create_server
 from crossrec_llm.agents.tools import LONGEST
+from crossrec_llm.cli.main import app as command_line
 from crossrec_llm.errors import QueryError
 from crossrec_llm.service.keys import Keys, add_key
 
@@ -109,6 +112,21 @@ def test_over_stdio_every_tool_is_listed_and_called(written: Path) -> None:
     assert [one["kind"] for one in got["undo"]["corrections"]] == ["pin"]
     with Recommender.open(written) as rec:
         assert rec.profile("newcomer").history[0].item.item_id == got["first"]
+
+
+def test_what_is_changed_is_in_the_next_answer(written: Path) -> None:
+    with Recommender.open(written) as rec:
+        got = _asked(create_server(rec, written), _everything)
+
+        assert got["add_events"] == {
+            "added": 1,
+            "repeated": 1,
+            "erased": 0,
+            "rejected": 0,
+            "notes": got["add_events"]["notes"],
+        }
+        assert rec.profile("newcomer").history[0].item.item_id == got["first"]
+        assert [one.sentence for one in rec.profile("u0").corrections] == ["I bake my own bread"]
 
 
 def test_over_http_every_tool_is_listed_and_called(tiny_made: tuple[Path, Any]) -> None:
@@ -404,35 +422,30 @@ def test_with_keys_it_takes_one_that_is_known_and_may(
 
 
 def test_the_command_says_what_is_missing(
-    crossrec: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_made: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, out, err = crossrec("mcp", "--port", 9)
-    assert (code, out) == (2, "")
-    assert "give --http too" in err
-    code, _, err = crossrec("mcp", "--http", "--host", "0.0.0.0")
-    assert code == 2
-    assert "without keys only this machine" in err
-    code, _, err = crossrec("mcp", "--http", "--keys", tmp_path / "none.json")
-    assert code == 2
-    assert "there is no file of keys" in err
+    def refused(*words: str) -> str:
+        index = ["--index", str(tiny_made[0])]
+        done = CliRunner().invoke(command_line, ["mcp", *words, *index])
+        assert (done.exit_code, done.stdout) == (2, "")
+        return done.stderr
+
+    assert "give --http too" in refused("--port", "9")
+    assert "without keys only this machine" in refused("--http", "--host", "0.0.0.0")
+    none = str(tmp_path / "none.json")
+    assert "there is no file of keys" in refused("--http", "--keys", none)
     monkeypatch.setitem(sys.modules, "crossrec_llm.agents.listening", None)
-    code, _, err = crossrec("mcp")
-    assert code == 2
-    assert "crossrec-llm[mcp]" in err
+    assert "crossrec-llm[mcp]" in refused()
 
 
 def test_the_documentation_has_every_tool_and_a_start_that_parses(
     rec: Recommender, tmp_path: Path
 ) -> None:
-    import typer
-
-    from crossrec_llm.cli.main import app
-
     told = (Path(__file__).resolve().parents[2] / "docs" / "agents.md").read_text("utf-8")
     start = json.loads(told.partition("```json\n")[2].partition("```")[0])["mcpServers"]["shop"]
     tools = _asked(create_server(rec, tmp_path), lambda client: client.list_tools()).tools
 
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(command_line)
     verb, *arguments = start["args"]
     assert start["command"] == "crossrec"
     group.commands[verb].make_context(verb, arguments)
