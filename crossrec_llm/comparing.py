@@ -75,6 +75,11 @@ class Comparison:
     def _in_both(self) -> list[Place]:
         return [p for p in self.places if p.before is not None and p.after is not None]
 
+    def _repr_html_(self) -> str:
+        from crossrec_llm import notebook
+
+        return notebook.comparison(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The shape that `--json` prints."""
         lists = {name: getattr(self, name) for name in ("moved", "new", "gone")}

@@ -89,6 +89,11 @@ class Profile:
         lines += [f"{one.share:4.0%}  {one.name}" for one in self.interests]
         return "\n".join([*lines, *(f"{one.number}  {one}" for one in self.corrections)])
 
+    def _repr_html_(self) -> str:
+        from crossrec_llm import notebook
+
+        return notebook.profile(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The shape that `--json` prints."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from crossrec_llm.answering import (
     Ask,
-    Bridge,
+    BridgeList,
     Company,
     Known,
     company_of,
@@ -313,12 +313,12 @@ class Recommender:
         )
 
     @_question
-    def bridges(self, now: Moment) -> tuple[Bridge, ...]:
+    def bridges(self, now: Moment) -> BridgeList:
         """How credible it is to cross, for each pair of categories that people were seen in.
 
         Empty where it was not fitted: then everything is open.
         """
-        return now.generation.tuned.bridges.pairs
+        return BridgeList(now.generation.tuned.bridges.pairs)
 
     @_question
     def policy(self, now: Moment, home: str, target: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -341,10 +340,9 @@ class Recommendations(Sequence[Recommendation]):
         return "\n".join([*self.notes, *lines, *([self.shortfall] if self.shortfall else [])])
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
-        end = f"<p>{html.escape(self.shortfall)}</p>" if self.shortfall else ""
-        cards = "".join(_card(r) for r in self.items)
-        return f'{notes}<div style="display:flex;flex-wrap:wrap;gap:.8em">{cards}</div>{end}'
+        from crossrec_llm import notebook
+
+        return notebook.answer(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,6 +390,11 @@ class Audience(Sequence[AudienceMember]):
         lines = [f"{m.rank:>3}  {m.score:6.3f}  {m.user_id}  {m.because.title}" for m in self]
         return "\n".join([*self.notes, *lines, *([self.shortfall] if self.shortfall else [])])
 
+    def _repr_html_(self) -> str:
+        from crossrec_llm import notebook
+
+        return notebook.audience(self)
+
     def to_dicts(self) -> list[dict[str, Any]]:
         return [member.to_dict() for member in self.members]
 
@@ -404,22 +407,3 @@ class Audience(Sequence[AudienceMember]):
             "notes": list(self.notes),
             "receipt": self.receipt.to_dict(),
         }
-
-
-def _card(r: Recommendation) -> str:
-    """One recommendation as HTML; only http(s) pictures are shown, all text is escaped."""
-    url = r.item.image_url
-    picture = (
-        f'<img src="{html.escape(url, quote=True)}" alt="" style="max-height:8em;max-width:100%">'
-        if url.startswith(("https://", "http://"))
-        else ""
-    )
-    marks = [m for m, on in (("cross", r.cross), ("cold", r.cold)) if on] + list(r.rules)
-    price = "" if r.item.price is None else f"{r.item.price:,.2f}"
-    small = " · ".join(html.escape(part) for part in (r.category, price, *marks) if part)
-    return (
-        '<div style="border:1px solid #8888;border-radius:.5em;padding:.7em;width:14em">'
-        f"{picture}<div><b>{r.rank}. {html.escape(r.title)}</b></div>"
-        f'<div style="font-size:.85em;opacity:.8">{small}</div>'
-        f'<div style="font-size:.85em">{html.escape(r.why)}</div></div>'
-    )

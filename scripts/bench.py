@@ -376,6 +376,25 @@ def bench_map(setting: Setting) -> Figures:
     return bars, found
 
 
+def bench_first_page(setting: Setting) -> Figures:
+    """From `crossrec build` to the first page of `crossrec serve`, a grocer's and a CSV's."""
+    from service import first_page
+
+    files = {
+        "completejourney": setting.files("completejourney"),
+        "a CSV of 1,000 items": first_page.as_csv(*setting.files("scientific"), setting.work),
+    }
+    found = {
+        name: first_page.measure(*pair, setting.work / f"index-{number}")
+        for number, (name, pair) in enumerate(files.items())
+    }
+    bars = {
+        f"seconds to the first page, {name}": Bar(one["seconds"], first_page.MOST, most=True)
+        for name, one in found.items()
+    }
+    return bars, {"seconds": found}
+
+
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
 
@@ -422,7 +441,7 @@ def _chroma_server(folder: Path) -> Iterator[str]:
 
 
 BENCHES: dict[str, Callable[[Setting], Figures]] = {
-    name.removeprefix("bench_"): function
+    name.removeprefix("bench_").replace("_", "-"): function
     for name, function in list(globals().items())
     if name.startswith("bench_")
 }

@@ -25,7 +25,7 @@ from crossrec_llm.answering.blend import (
     SituationName,
     WeightedBlend,
 )
-from crossrec_llm.answering.bridges import Bridge, Bridges, BridgesOptions, Gate
+from crossrec_llm.answering.bridges import Bridge, BridgeList, Bridges, BridgesOptions, Gate
 from crossrec_llm.answering.candidates import (
     Views,
     carry_all,
@@ -72,6 +72,7 @@ __all__ = [
     "Blend",
     "BlendOptions",
     "Bridge",
+    "BridgeList",
     "Bridges",
     "BridgesOptions",
     "Company",

@@ -73,6 +73,20 @@ class Bridge:
         return asdict(self)
 
 
+class BridgeList(tuple[Bridge, ...]):
+    """Bridges, one a pair of top categories; shows as a heat map in a notebook."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"{len(self)} bridges, {sum(pair.open for pair in self)} open"
+
+    def _repr_html_(self) -> str:
+        from crossrec_llm import notebook
+
+        return notebook.bridges(self)
+
+
 @dataclass(frozen=True)
 class Bridges:
     """What was fitted about crossing; without pairs everything is open.

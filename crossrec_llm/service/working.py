@@ -48,10 +48,6 @@ class Work:
             {"Retry-After": "1"},
         )
 
-    def running(self) -> int:
-        """Questions that are being answered."""
-        return int(self._places.borrowed_tokens)
-
     async def do(self, work: Callable[[], T], seconds: float | None = None) -> T:
         """What `work` gives.
 

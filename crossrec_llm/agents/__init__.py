@@ -1,0 +1,1 @@
+"""For assistants: a Model Context Protocol server, and a retriever for LangChain."""
