@@ -61,14 +61,14 @@ class Experiment:
             raise ValueError(f"the shares of the arms sum to {total:g}, which is more than 1")
 
     @classmethod
-    def load(cls, path: Path) -> Experiment:
+    def load(cls, path: str | Path) -> Experiment:
         """From a TOML file.
 
         Raises
         ------
         RecipeError : it cannot be read, with every setting that is wrong.
         """
-        _, raw = read_toml(path)
+        _, raw = read_toml(Path(path))
         return cls.from_dict(raw, source=str(path))
 
     @classmethod
@@ -120,7 +120,7 @@ def begin_experiment(
     IndexMissing, IndexLocked, StoreUnavailable : the records cannot be written.
     """
     if not isinstance(experiment, Experiment):
-        experiment = Experiment.load(Path(experiment))
+        experiment = Experiment.load(experiment)
     if not experiment.salt:
         experiment = dataclasses.replace(experiment, salt=name)
     with Index.open(_place(index)) as opened:

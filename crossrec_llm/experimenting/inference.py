@@ -94,8 +94,21 @@ def needed(one: np.ndarray, other: np.ndarray, share: float, effect: float) -> i
 
 
 def clustered(values: np.ndarray, users: np.ndarray) -> Interval | None:
-    """The mean of (n,) exposures, with the interval by person as of `ratio`."""
-    return ratio(np.bincount(users, values), np.bincount(users).astype(np.float64))
+    """The mean of (n,) exposures, with the interval by person as of `ratio`.
+
+    A few large weights make the variance itself unsure: t has the degrees of freedom of a
+    chi-square with the same spread as the variance of n people with kurtosis K, 2 n / (K - 1)
+    (Satterthwaite 1946).
+    """
+    parts, wholes = np.bincount(users, values), np.bincount(users).astype(np.float64)
+    found = ratio(parts, wholes)
+    if found is None:
+        return None
+    off = _linear(parts, wholes, found.value)
+    spread = float((off**2).mean())
+    kurtosis = float((off**4).mean()) / spread**2 if spread else 3.0
+    freedom = min(len(off) - 1, 2 * len(off) / max(kurtosis - 1, 1e-9))
+    return _around(found.value, _of_mean(off), freedom)
 
 
 def _linear(parts: np.ndarray, wholes: np.ndarray, value: float) -> np.ndarray:
