@@ -57,8 +57,8 @@ def run(options: ServiceOptions) -> None:
     with listener, _sharing_cores(options), TemporaryDirectory(prefix="crossrec-") as folder:
         if options.workers == 1:
             server = uvicorn.Server(_config(options, serving(options)))
-            _tell(options, listener)
-            with _asked_to_stop():
+            with _stopping(server):
+                _tell(options, listener)
                 server.run([listener])
         else:
             Tenants(options.tenants).close()  # else each worker would tell of what is wrong
@@ -185,9 +185,16 @@ def _sharing_cores(options: ServiceOptions) -> Iterator[None]:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[None]:
-    """To be asked to stop is no failure: uvicorn raises the signal once more when it is done."""
-    before = {kind: signal.signal(kind, lambda *_: None) for kind in _STOPPING}
+def _stopping(server: uvicorn.Server) -> Iterator[None]:
+    """Be asked to stop, which is no failure.
+
+    uvicorn looks out for it while it serves; then it raises the signal once more.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    before = {kind: signal.signal(kind, stop) for kind in _STOPPING}
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -98,6 +98,7 @@ def serving(index: Path, *options: str) -> Iterator[Server]:
     command = [crossrec, "serve", "--index", str(index), "--port", "0", "--log-format", "json"]
     process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
+    reading: threading.Thread | None = None
     try:
         url = ""
         for line in process.stderr:
@@ -107,13 +108,17 @@ def serving(index: Path, *options: str) -> Iterator[Server]:
         if not url:
             sys.exit(f"the server did not start: {process.wait()}")
         # Its lines are read and dropped, as by whoever collects them.
-        threading.Thread(target=lambda: [None for _ in process.stderr], daemon=True).start()
+        reading = threading.Thread(target=deque, args=(process.stderr, 0), daemon=True)
+        reading.start()
         server = Server(process, url)
         server.wait_until_ready()
         yield server
     finally:
         process.terminate()
         process.wait(60)
+        if reading is not None:
+            reading.join()
+        process.stderr.close()
     if process.returncode:
         sys.exit(f"the server ended with {process.returncode}")
 
