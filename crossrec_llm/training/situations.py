@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,65 @@ LEAST_CASES = 200
 _HEADS: dict[SituationName, int] = {"user": 100, "cross": 200}
 
 
+@dataclass(frozen=True, eq=False)
+class FittedSituation:
+    """What a fit of a situation came to.
+
+    tuned : None where the defaults stay; `why` says why.
+    refused : signal on trial that did not help -> the figures that say so.
+    values : (c,) ndcg@10 of the people who were asked, by what is kept; empty where too few were.
+    """
+
+    tuned: Tuned | None
+    why: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    values: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
 def fit_situation(
-    recommender: Recommender, name: SituationName, examples: Examples, seed: int
-) -> tuple[Tuned | None, str]:
-    """What was fitted, or None and why the defaults stay.
+    recommender: Recommender,
+    name: SituationName,
+    examples: Examples,
+    seed: int,
+    on_trial: Sequence[str] = (),
+) -> FittedSituation:
+    """Weights, trees and weights of cold items, each kept where it helps.
 
     Everybody is judged by what was fitted on the other half of the people, drawn by `seed`.
+
+    Parameters
+    ----------
+    on_trial : signals that stay only where the blend with them is better, on the same people and
+        pools, than a blend fitted without them, by more than the error of the difference. They
+        also propose where they stay.
     """
+    found = _fit(recommender, name, examples, seed, on_trial)
+    for tried in (tried for tried in on_trial if tried in examples.names):
+        others = tuple(other for other in on_trial if other != tried)
+        without = _fit(recommender, name, examples.without(tried), seed, others)
+        if not len(found.values) or _gain(found.values, without.values):
+            continue
+        why = (
+            f"the blend for {name} was not better by more than its error with it: ndcg@10 "
+            f"{found.values.mean():.4f} with it, {without.values.mean():.4f} without, on "
+            f"{len(found.values):,} people not fitted on"
+        )
+        examples, on_trial = examples.without(tried), others
+        found = replace(without, refused={**found.refused, tried: why})
+    return found
+
+
+def _fit(
+    recommender: Recommender,
+    name: SituationName,
+    examples: Examples,
+    seed: int,
+    proposing: Sequence[str],
+) -> FittedSituation:
     default: Situation = getattr(BlendOptions(), name)
     asked = _Asked.of(examples, seed)
     if len(asked.known) < LEAST_CASES:
-        return None, too_few(len(asked.known))
+        return FittedSituation(None, too_few(len(asked.known)))
     weighed = _weigh(asked, _in_order(default.weights, examples.names))
     head = min(_HEADS[name], examples.rows.shape[1])
     grown = _grow(recommender, asked, weighed, head, seed)
@@ -38,18 +86,20 @@ def fit_situation(
     let_in = _let_in(asked, weighed, proportions, recommender.recipe.blend.cold_cost)
     figures = {**weighed.figures, **grown.figures, **let_in.figures}
     if not (weighed.kept or grown.trees or let_in.kept):
-        return None, (
+        why = (
             f"ndcg@10 {figures['ndcg@10 default']:.3f}; neither fitted weights "
             f"({figures['ndcg@10 weighted']:.3f}) nor trees ({figures['ndcg@10 trees']:.3f}) were "
             "better by more than their error on people that they were not fitted on"
         )
+        return FittedSituation(None, why, values=grown.values)
     # The same sources as in the pools it was fitted on, whatever they weigh.
+    weights = _named(examples.names, weighed.weights)
     situation = Situation(
-        _named(examples.names, weighed.weights),
-        default.sources,
+        weights,
+        (*default.sources, *(name for name in proposing if name in weights)),
         _named(examples.names, let_in.weights),
     )
-    return Tuned(situation, grown.trees, head, figures), ""
+    return FittedSituation(Tuned(situation, grown.trees, head, figures), values=grown.values)
 
 
 _FEW = "people to fit it on, at least"
@@ -122,10 +172,11 @@ def _weigh(asked: _Asked, default: np.ndarray) -> _Weighed:
 
 @dataclass(frozen=True)
 class _Grown:
-    """Trees as text, empty where they do not help."""
+    """Trees as text, empty where they do not help; (c,) ndcg@10 of everybody by what is kept."""
 
     trees: str
     figures: dict[str, Any]
+    values: np.ndarray
 
 
 def _grow(
@@ -151,7 +202,7 @@ def _grow(
         "trees kept": bool(trees),
         "ndcg@10 kept": float((values if trees else weighed.values).mean()),
     }
-    return _Grown(trees, figures)
+    return _Grown(trees, figures, values if trees else weighed.values)
 
 
 @dataclass(frozen=True, eq=False)
