@@ -76,7 +76,8 @@ def scrub(
     """The parts of a generation over those of its items that are left, fitted on what is left.
 
     All is fitted anew but what would take minutes: EASE in a large catalogue, which is pruned
-    (`prune`), the sequence's network, which is removed until the next build, and what was tuned about blends and bridges.
+    (`prune`), the network of the sequence, which is removed until the next build, and what was
+    tuned about blends and bridges.
 
     Parameters
     ----------

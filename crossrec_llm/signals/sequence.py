@@ -54,13 +54,13 @@ class SequenceOptions:
     layers: Annotated[int, Ge(1)] = 2
     heads: Annotated[int, Ge(1)] = 2
     last: Annotated[int, Ge(1)] = 50
-    passes: Annotated[int, Ge(1)] = 16
+    passes: Annotated[int, Ge(1)] = 10
     batch: Annotated[int, Ge(1)] = 512
     full_below: Annotated[int, Ge(0)] = 5_000
     negatives: Annotated[int, Ge(1)] = 1_024
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.3
     item_dropout: Annotated[float, Ge(0), Lt(1)] = 0.5
-    rate: Annotated[float, Gt(0)] = 0.001
+    rate: Annotated[float, Gt(0)] = 0.002
     decay: Annotated[float, Ge(0)] = 0.1
     seed: int = 0
 

@@ -192,7 +192,7 @@ class _Fit:
                 optimiser.step()
                 step += 1
                 if progress is not None:
-                    progress("fitting sequence", step, total)
+                    progress("learning sequence", step, total)
             found = self._judge()
             if found >= best_found:
                 best_values, best_found, best_pass = self._copy(), found, number
@@ -203,8 +203,8 @@ class _Fit:
             "most_passes": passes,
             "steps": self.log.steps,
             "people": len(self.log.judged),
-            "ndcg@10": best_found,
-            "ndcg@10 begun": text_only,
+            "ndcg@10": float(best_found),
+            "ndcg@10 begun": float(text_only),
         }
         return self._network(best_values, figures)
 
