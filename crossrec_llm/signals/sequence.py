@@ -34,12 +34,11 @@ class SequenceOptions:
         simpler signals know all that there is to know.
     width : numbers per item.
     layers, heads : of the transformer.
-    last : how many of the newest items count.
+    last : how many of the newest items count; a longer history is learned from in parts.
     passes : over all histories, at most.
     batch : steps that are learned from at once.
-    full_below : up to so many items that somebody took, all others are negatives; with more, a
-        sample is drawn for each batch.
-    negatives : drawn for a batch.
+    negatives : so many items are drawn for a batch where the time does not allow to learn from
+        all that somebody took.
     dropout : share of what the layers pass on that is left out in training.
     item_dropout : the same, of the items themselves.
     rate : largest step of the optimiser.
@@ -56,7 +55,6 @@ class SequenceOptions:
     last: Annotated[int, Ge(1)] = 50
     passes: Annotated[int, Ge(1)] = 10
     batch: Annotated[int, Ge(1)] = 512
-    full_below: Annotated[int, Ge(0)] = 5_000
     negatives: Annotated[int, Ge(1)] = 1_024
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.3
     item_dropout: Annotated[float, Ge(0), Lt(1)] = 0.5

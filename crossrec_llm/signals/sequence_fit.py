@@ -32,11 +32,12 @@ def fit_sequence(
 ) -> Network:
     """A network that tells the next item of a history from those before it.
 
-    Cross-entropy over all items that somebody took, or over the next one and a sample of the
-    others, drawn by the root of their frequency, whose scores are corrected by the logarithm of how
-    often they are drawn (Bengio and Senecal 2008, eq. 11; Yi et al. 2019). An item is P f + r:
-    its text f, centred, through a projection P that begins as the first principal axes, and r,
-    which begins as 0; AdamW (Loshchilov and Hutter 2019) with a rate that warms up and falls to 0.
+    Cross-entropy over all items that somebody took; or, where the time does not allow all passes
+    like that, over the next one and a sample of the others, drawn by the root of their frequency,
+    whose scores are corrected by the logarithm of how often they are drawn (Bengio and Senecal
+    2008, eq. 11; Yi et al. 2019). An item is P f + r: its text f, centred, through a projection P
+    that begins as the first principal axes, and r, which begins as 0; AdamW (Loshchilov and Hutter
+    2019) with a rate that warms up and falls to 0.
 
     Of up to 1,000 people the last item is held back, and the pass after which it was found best
     (ndcg@10) is the one that counts; three passes without a better one end it. It is learned on a
@@ -54,8 +55,8 @@ def fit_sequence(
     if not options.minutes:
         raise LeftOut("it is turned off (minutes = 0 under [signals.sequence])")
     log = _Log.of(histories, len(vectors), options)
-    passes = _passes(log, vectors.shape[1], options)
-    return _Fit(log, vectors, options).run(passes, progress)
+    plan = _Plan.of(log, vectors.shape[1], options)
+    return _Fit(log, vectors, options, plan).run(progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ class _Log:
 
     known : (m,) int64 rows of these items, ascending.
     people : (m,) int64, how many took each.
-    learned : places in `known`, oldest first, of each person, at most `last` + 1.
+    learned : places in `known`, oldest first, of each person; at most `last` + 1 in one part.
     judged, hidden : histories that are asked, and the (j,) items that should come.
     """
 
@@ -85,7 +86,7 @@ class _Log:
         wanted = histories.weights > 0
         starts = np.concatenate([[0], np.cumsum(wanted)])[histories.indptr]
         taken = np.split(place[histories.rows[wanted]], starts[1:-1])
-        several = [one[-options.last - 1 :] for one in taken if len(one) > 1]
+        several = [one for one in taken if len(one) > 1]
         steps = sum(len(one) - 1 for one in several)
         if not steps:
             raise LeftOut(NO_PAIRS)
@@ -97,11 +98,16 @@ class _Log:
         rng = np.random.default_rng(options.seed)
         long = [at for at, one in enumerate(several) if len(one) > 2]
         drawn = rng.permutation(long)[: min(_JUDGED, len(long) // 10)].tolist()
-        judged = [several[at][:-1] for at in drawn]
+        judged = [several[at][-options.last - 1 : -1] for at in drawn]
         hidden = np.array([several[at][-1] for at in drawn], np.int64)
         for at in drawn:
             several[at] = several[at][:-1]
-        return cls(known, people[known], several, judged, hidden)
+        parts = [
+            one[max(0, end - options.last - 1) : end]
+            for one in several
+            for end in range(len(one), 1, -options.last)
+        ]
+        return cls(known, people[known], parts, judged, hidden)
 
     @property
     def steps(self) -> int:
@@ -124,33 +130,58 @@ class _Log:
             yield batches[at]
 
 
-def _passes(log: _Log, dim: int, options: SequenceOptions) -> int:
-    """How many fit into the time, at most those that are wanted."""
-    n, width = len(log.known), options.width
-    sampled = n > options.full_below
-    scored = min(options.negatives, n) + 1 if sampled else n
-    layer = (4 + 2 * _WIDENING) * width**2
-    each = scored * width + options.layers * (layer + 2 * options.last * width)
-    batches = log.steps / options.batch + 1
-    # Every batch projects all texts; its gradients take twice what they are of.
-    flops = 6 * (log.steps * each + batches * n * dim * width)
-    passes = int(options.minutes * 60 * _FLOPS / flops)
-    if passes < _LEAST_PASSES:
-        needed = np.ceil(_LEAST_PASSES * flops / _FLOPS / 60)
-        raise LeftOut(
-            f"the log would take {needed:,.0f} minutes, and it may take {options.minutes:g}: raise "
-            "minutes under [signals.sequence], or lower width or negatives"
-        )
-    return min(passes, options.passes)
+@dataclass(frozen=True)
+class _Plan:
+    """How many passes fit into the time, at most those that are wanted, and over which items.
+
+    sampled : whether each batch draws the items that it is compared with.
+    """
+
+    passes: int
+    sampled: bool
+
+    @classmethod
+    def of(cls, log: _Log, dim: int, options: SequenceOptions) -> _Plan:
+        n, drawn = len(log.known), options.negatives
+        projected = min(n, 2 * options.batch + drawn)
+        whole = cls._flops(log, dim, options, scored=n, projected=n)
+        sampled = cls._flops(log, dim, options, scored=drawn + 1, projected=projected)
+        time = options.minutes * 60 * _FLOPS
+        if time >= options.passes * whole or whole <= sampled:
+            flops, is_sampled = whole, False
+        else:
+            flops, is_sampled = sampled, True
+        passes = int(time / flops)
+        if passes < min(_LEAST_PASSES, options.passes):
+            needed = np.ceil(_LEAST_PASSES * flops / _FLOPS / 60)
+            raise LeftOut(
+                f"the log would take {needed:,.0f} minutes, and it may take {options.minutes:g}: "
+                "raise minutes under [signals.sequence], or lower width"
+            )
+        return cls(min(passes, options.passes), is_sampled)
+
+    @staticmethod
+    def _flops(
+        log: _Log, dim: int, options: SequenceOptions, *, scored: int, projected: int
+    ) -> float:
+        """Of a pass; gradients take twice what they are of."""
+        width = options.width
+        layer = (4 + 2 * _WIDENING) * width**2 + 2 * options.last * width
+        batches = log.steps / options.batch + 1
+        each = scored * width + options.layers * layer
+        return 6 * (log.steps * each + batches * projected * dim * width)
 
 
 class _Fit:
     """One fit: parameters, their gradients, and the numbers that are drawn for them."""
 
-    def __init__(self, log: _Log, vectors: np.ndarray, options: SequenceOptions) -> None:
+    def __init__(
+        self, log: _Log, vectors: np.ndarray, options: SequenceOptions, plan: _Plan
+    ) -> None:
         import torch
 
-        self.torch, self.log, self.options, self.vectors = torch, log, options, vectors
+        self.torch, self.log, self.options, self.plan = torch, log, options, plan
+        self.vectors = vectors
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.rng = np.random.default_rng(options.seed)
         self.drawn = torch.Generator(self.device).manual_seed(options.seed)
@@ -167,8 +198,8 @@ class _Fit:
         share = np.sqrt(log.people) / np.sqrt(log.people).sum()
         self.share = torch.tensor(share, dtype=torch.float32, device=self.device)
 
-    def run(self, passes: int, progress: Progress | None) -> Network:
-        torch, options = self.torch, self.options
+    def run(self, progress: Progress | None) -> Network:
+        torch, options, passes = self.torch, self.options, self.plan.passes
         beyond = [self.weights["beyond"]]
         others = [value for name, value in self.weights.items() if name != "beyond"]
         optimiser = torch.optim.AdamW(
@@ -201,6 +232,7 @@ class _Fit:
         figures = {
             "passes": best_pass,
             "most_passes": passes,
+            "sampled": self.plan.sampled,
             "steps": self.log.steps,
             "people": len(self.log.judged),
             "ndcg@10": float(best_found),
@@ -215,24 +247,36 @@ class _Fit:
         after = np.full((len(batch), width), -1, np.int64)
         for at, one in enumerate(batch):
             before[at, : len(one) - 1], after[at, : len(one) - 1] = one[:-1], one[1:]
-        items = self._items()
         there = torch.tensor(after >= 0, device=self.device)
-        states = self._states(items[torch.tensor(before, device=self.device)], train=True)[there]
-        wanted = torch.tensor(after, device=self.device)[there]
-        if len(items) <= options.full_below:
+        if not self.plan.sampled:
+            items = self._items()
+            states = self._states(items[self._on_device(before)], train=True)[there]
+            wanted = self._on_device(after)[there]
             return torch.nn.functional.cross_entropy(states @ items.T, wanted)
         drawn = torch.multinomial(
             self.share, options.negatives, replacement=True, generator=self.drawn
         )
         often = torch.log(self.share[drawn] * options.negatives)
-        others = states @ items[drawn].T - often
-        others = others.masked_fill(drawn[None] == wanted[:, None], -1e9)
+        used, place = np.unique(
+            np.concatenate([before.ravel(), after[after >= 0], drawn.cpu().numpy()]),
+            return_inverse=True,
+        )
+        items, place = self._items(self._on_device(used)), self._on_device(place)
+        n_before, n_after = before.size, int((after >= 0).sum())
+        states = self._states(items[place[:n_before].view(before.shape)], train=True)[there]
+        wanted, others = place[n_before : n_before + n_after], place[n_before + n_after :]
+        scores = (states @ items[others].T - often).masked_fill(
+            others[None] == wanted[:, None], -1e9
+        )
         own = (states * items[wanted]).sum(dim=-1, keepdim=True)
-        scores = torch.cat([own, others], dim=1)
+        scores = torch.cat([own, scores], dim=1)
         return torch.nn.functional.cross_entropy(scores, torch.zeros_like(wanted))
 
-    def _items(self) -> Any:
-        return self.texts @ self.weights["text"] + self.weights["beyond"]
+    def _on_device(self, values: np.ndarray) -> Any:
+        return self.torch.tensor(values, device=self.device)
+
+    def _items(self, places: Any = slice(None)) -> Any:
+        return self.texts[places] @ self.weights["text"] + self.weights["beyond"][places]
 
     def _states(self, x: Any, *, train: bool) -> Any:
         """(b, l, width) after each of (b, l, width) items: `Network.states`, with gradients."""

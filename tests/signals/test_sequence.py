@@ -9,7 +9,7 @@ import pytest
 
 from crossrec_llm.answering import make_query
 from crossrec_llm.signals import LeftOut, Network, Sequence, SequenceOptions, fit_sequence
-from crossrec_llm.signals.sequence_fit import _Fit, _Log
+from crossrec_llm.signals.sequence_fit import _Fit, _Log, _Plan
 from tests.small import histories_of, unit_rows
 
 N_ITEMS, RING = 14, 10
@@ -52,9 +52,11 @@ def nexts(network, *rows):
     return int(Sequence(network, VECTORS).propose(query(*rows), 1, allowed)[0])
 
 
-@pytest.mark.parametrize("full_below", [5_000, 0], ids=["all items", "a sample of them"])
-def test_what_comes_next_is_a_matter_of_order(full_below):
-    network = fitted(replace(OPTIONS, full_below=full_below, negatives=8))
+@pytest.mark.parametrize("minutes", [1, 0.00046], ids=["all items", "a sample of them"])
+def test_what_comes_next_is_a_matter_of_order(minutes):
+    options = replace(OPTIONS, negatives=4, minutes=minutes)
+    network = fitted(options)
+    assert network.figures["sampled"] == (minutes < 1)
     right = sum(
         nexts(network, *((start + step) % RING for step in range(3))) == (start + 3) % RING
         for start in range(RING)
@@ -69,7 +71,7 @@ def test_answers_are_what_was_learned(network):
     import torch
 
     log = _Log.of(histories_of(WALKS, N_ITEMS), N_ITEMS, OPTIONS)
-    fit = _Fit(log, VECTORS, OPTIONS)
+    fit = _Fit(log, VECTORS, OPTIONS, _Plan(1, False))
     for name in fit.weights.keys() & network.weights.keys():
         fit.weights[name] = torch.tensor(network.weights[name])
     x = network.items[np.array([[0, 1, 2, 3], [9, 3, 0, 7]])]
