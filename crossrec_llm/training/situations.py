@@ -56,12 +56,21 @@ def fit_situation(
     for tried in (tried for tried in on_trial if tried in examples.names):
         others = tuple(other for other in on_trial if other != tried)
         without = _fit(recommender, name, examples.without(tried), seed, others)
-        if not len(found.values) or _gain(found.values, without.values):
+        if not len(found.values):
+            continue
+        gained, error = _difference(found.values, without.values)
+        if gained > error and found.tuned is not None:
+            figures = {
+                **found.tuned.figures,
+                f"ndcg@10 without {tried}": float(without.values.mean()),
+                f"error of the gain by {tried}": error,
+            }
+            found = replace(found, tuned=replace(found.tuned, figures=figures))
             continue
         why = (
             f"the blend for {name} was not better by more than its error with it: ndcg@10 "
-            f"{found.values.mean():.4f} with it, {without.values.mean():.4f} without, on "
-            f"{len(found.values):,} people not fitted on"
+            f"{found.values.mean():.4f} with it, {without.values.mean():.4f} without (difference "
+            f"{gained:+.4f}, error {error:.4f}), on {len(found.values):,} people not fitted on"
         )
         examples, on_trial = examples.without(tried), others
         found = replace(without, refused={**found.refused, tried: why})
@@ -276,5 +285,11 @@ def _by_half(
 
 def _gain(after: np.ndarray, before: np.ndarray) -> bool:
     """Whether the mean paired difference is more than its standard error."""
+    gained, error = _difference(after, before)
+    return gained > error
+
+
+def _difference(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
+    """The mean paired difference, and its standard error."""
     difference = after - before
-    return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
+    return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))

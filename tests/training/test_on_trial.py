@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from crossrec_llm.answering import BlendOptions, TunedBlend
+from crossrec_llm.cli.show import blend
 from crossrec_llm.generation import Generation
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
@@ -78,7 +79,15 @@ def test_it_stays_where_the_blend_is_better_with_it(asked):
     assert found.tuned.situation.weights["sequence"] > 0.5
     assert found.tuned.situation.sources == (*BlendOptions().user.sources, "sequence")
     assert found.values.mean() > 0.9
-    assert found.tuned.figures["ndcg@10 kept"] == pytest.approx(found.values.mean())
+    figures = found.tuned.figures
+    assert figures["ndcg@10 kept"] == pytest.approx(found.values.mean())
+    without = fit_situation(recommender, "user", knowing.without("sequence"), 0).values
+    assert figures["ndcg@10 without sequence"] == pytest.approx(without.mean())
+    gained = found.values - without
+    error = gained.std() / np.sqrt(len(gained))
+    assert figures["error of the gain by sequence"] == pytest.approx(error)
+    (line,) = (line for line in blend(TunedBlend({"user": found.tuned})) if "stays" in line)
+    assert line.startswith("blend for user: sequence stays, ndcg@10 0.")
 
 
 def test_it_goes_where_it_only_guesses_and_says_so(asked):
