@@ -53,12 +53,12 @@ class SequenceOptions:
     layers: Annotated[int, Ge(1)] = 2
     heads: Annotated[int, Ge(1)] = 2
     last: Annotated[int, Ge(1)] = 50
-    passes: Annotated[int, Ge(1)] = 10
+    passes: Annotated[int, Ge(1)] = 14
     batch: Annotated[int, Ge(1)] = 512
     negatives: Annotated[int, Ge(1)] = 1_024
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.3
     item_dropout: Annotated[float, Ge(0), Lt(1)] = 0.5
-    rate: Annotated[float, Gt(0)] = 0.002
+    rate: Annotated[float, Gt(0)] = 0.003
     decay: Annotated[float, Ge(0)] = 0.1
     seed: int = 0
 

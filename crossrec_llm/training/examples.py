@@ -63,11 +63,11 @@ class Examples:
             self.asked[cases],
         )
 
-    def without(self, name: str) -> Examples:
-        """As if a signal did not score; what it proposed stays in the pools."""
-        kept = [s for s, other in enumerate(self.names) if other != name]
-        names = tuple(self.names[s] for s in kept)
-        return replace(self, names=names, z=self.z[:, :, kept])
+    def without(self, *names: str) -> Examples:
+        """As if some signals did not score; what they proposed stays in the pools."""
+        kept = [s for s, name in enumerate(self.names) if name not in names]
+        left = tuple(self.names[s] for s in kept)
+        return replace(self, names=left, z=self.z[:, :, kept])
 
     def after(self, *, cold: bool) -> Examples:
         """The questions that are after a cold item, or after another one, and only that of each."""

@@ -13,7 +13,7 @@ from crossrec_llm.answering.blend import BlendOptions
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.trees import Heads, fit_trees, reorder
-from crossrec_llm.training.weights import K, fit_cold, fit_weights
+from crossrec_llm.training.weights import K, fit_cold, fit_one, fit_weights
 
 LEAST_CASES = 200
 
@@ -52,28 +52,31 @@ def fit_situation(
         pools, than a blend fitted without them, by more than the error of the difference. They
         also propose where they stay.
     """
-    found = _fit(recommender, name, examples, seed, on_trial)
-    for tried in (tried for tried in on_trial if tried in examples.names):
-        others = tuple(other for other in on_trial if other != tried)
-        without = _fit(recommender, name, examples.without(tried), seed, others)
+    tried = [one for one in on_trial if one in examples.names]
+    found = _fit(recommender, name, examples.without(*tried), seed)
+    joined: tuple[str, ...] = ()
+    for n, one in enumerate(tried):
         if not len(found.values):
-            continue
-        gained, error = _difference(found.values, without.values)
-        if gained > error and found.tuned is not None:
+            break
+        more = _fit(recommender, name, examples.without(*tried[n + 1 :]), seed, (*joined, one))
+        gained, error = _difference(more.values, found.values)
+        if gained > error and more.tuned is not None:
             figures = {
-                **found.tuned.figures,
-                f"ndcg@10 without {tried}": float(without.values.mean()),
-                f"error of the gain by {tried}": error,
+                **more.tuned.figures,
+                f"ndcg@10 without {one}": float(found.values.mean()),
+                f"error of the gain by {one}": error,
             }
-            found = replace(found, tuned=replace(found.tuned, figures=figures))
+            tuned = replace(more.tuned, figures=figures)
+            found = replace(more, tuned=tuned, refused=found.refused)
+            joined = (*joined, one)
             continue
         why = (
             f"the blend for {name} was not better by more than its error with it: ndcg@10 "
-            f"{found.values.mean():.4f} with it, {without.values.mean():.4f} without (difference "
+            f"{more.values.mean():.4f} with it, {found.values.mean():.4f} without (difference "
             f"{gained:+.4f}, error {error:.4f}), on {len(found.values):,} people not fitted on"
         )
-        examples, on_trial = examples.without(tried), others
-        found = replace(without, refused={**found.refused, tried: why})
+        examples = examples.without(one)
+        found = replace(found, refused={**found.refused, one: why})
     return found
 
 
@@ -82,19 +85,23 @@ def _fit(
     name: SituationName,
     examples: Examples,
     seed: int,
-    proposing: Sequence[str],
+    joined: Sequence[str] = (),
 ) -> FittedSituation:
+    """`joined` signals have one weight each, fitted when those of the others stand, and propose."""
     default: Situation = getattr(BlendOptions(), name)
     asked = _Asked.of(examples, seed)
     if len(asked.known) < LEAST_CASES:
         return FittedSituation(None, too_few(len(asked.known)))
-    weighed = _weigh(asked, _in_order(default.weights, examples.names))
+    columns = [examples.names.index(one) for one in joined]
+    weighed = _weigh(asked, _in_order(default.weights, examples.names), columns)
+    for column in columns:
+        weighed = _join(asked, weighed, column)
     head = min(_HEADS[name], examples.rows.shape[1])
     grown = _grow(recommender, asked, weighed, head, seed)
     proportions = _in_order(default.cold, examples.names)
     let_in = _let_in(asked, weighed, proportions, recommender.recipe.blend.cold_cost)
     figures = {**weighed.figures, **grown.figures, **let_in.figures}
-    if not (weighed.kept or grown.trees or let_in.kept):
+    if not (weighed.kept or joined or grown.trees or let_in.kept):
         why = (
             f"ndcg@10 {figures['ndcg@10 default']:.3f}; neither fitted weights "
             f"({figures['ndcg@10 weighted']:.3f}) nor trees ({figures['ndcg@10 trees']:.3f}) were "
@@ -105,7 +112,7 @@ def _fit(
     weights = _named(examples.names, weighed.weights)
     situation = Situation(
         weights,
-        (*default.sources, *(name for name in proposing if name in weights)),
+        (*default.sources, *(one for one in joined if one in weights)),
         _named(examples.names, let_in.weights),
     )
     return FittedSituation(Tuned(situation, grown.trees, head, figures), values=grown.values)
@@ -163,9 +170,9 @@ class _Weighed:
     figures: dict[str, Any]
 
 
-def _weigh(asked: _Asked, default: np.ndarray) -> _Weighed:
+def _weigh(asked: _Asked, default: np.ndarray, fixed: Sequence[int]) -> _Weighed:
     before = _by_half(asked.known_halves, lambda _, half: half.ndcg(half.totals(default), K))
-    by_half = [fit_weights(half, default) for half in asked.known_halves]
+    by_half = [fit_weights(half, default, fixed) for half in asked.known_halves]
     values = _by_half(asked.known_halves, lambda i, half: half.ndcg(half.totals(by_half[1 - i]), K))
     kept = _gain(values, before)
     figures = {
@@ -176,7 +183,23 @@ def _weigh(asked: _Asked, default: np.ndarray) -> _Weighed:
     }
     if not kept:
         return _Weighed(default, default, [default, default], before, False, figures)
-    return _Weighed(default, fit_weights(asked.known, default), by_half, values, True, figures)
+    weights = fit_weights(asked.known, default, fixed)
+    return _Weighed(default, weights, by_half, values, True, figures)
+
+
+def _join(asked: _Asked, weighed: _Weighed, column: int) -> _Weighed:
+    """With a weight for one signal more; those of the others keep their proportions.
+
+    All weights fitted anew would be compared by their noise: one has next to none.
+    """
+    by_half = [
+        fit_one(half, weights, column)
+        for half, weights in zip(asked.known_halves, weighed.by_half, strict=True)
+    ]
+    values = _by_half(asked.known_halves, lambda i, half: half.ndcg(half.totals(by_half[1 - i]), K))
+    weights = fit_one(asked.known, weighed.weights, column)
+    figures = {**weighed.figures, "ndcg@10 joined": float(values.mean())}
+    return replace(weighed, weights=weights, by_half=by_half, values=values, figures=figures)
 
 
 @dataclass(frozen=True)
