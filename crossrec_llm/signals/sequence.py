@@ -18,6 +18,7 @@ from crossrec_llm.signals.base import LastQuery, best, read_arrays, write_arrays
 _EPSILON = 1e-5
 _ASKED_WITHOUT = 20
 _GONE = -1e9
+_MOST_BATCHES = 250
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SequenceOptions:
     layers, heads : of the transformer.
     last : how many of the newest items count; a longer history is learned from in parts.
     passes : over all histories, at most.
-    batch : steps that are learned from at once.
+    batch : steps that are learned from at once; more where a pass would have over 250 batches.
     negatives : so many items are drawn for a batch where the time does not allow to learn from
         all that somebody took.
     dropout : share of what the layers pass on that is left out in training.
@@ -49,18 +50,22 @@ class SequenceOptions:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
     minutes: Annotated[float, Ge(0)] = 4.0
     least_steps: Annotated[int, Ge(1)] = 10_000
-    width: Annotated[int, Ge(2)] = 128
+    width: Annotated[int, Ge(2)] = 64
     layers: Annotated[int, Ge(1)] = 2
     heads: Annotated[int, Ge(1)] = 2
     last: Annotated[int, Ge(1)] = 50
     passes: Annotated[int, Ge(1)] = 14
     batch: Annotated[int, Ge(1)] = 512
-    negatives: Annotated[int, Ge(1)] = 1_024
+    negatives: Annotated[int, Ge(1)] = 512
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.3
     item_dropout: Annotated[float, Ge(0), Lt(1)] = 0.5
     rate: Annotated[float, Gt(0)] = 0.003
     decay: Annotated[float, Ge(0)] = 0.1
     seed: int = 0
+
+    def batch_of(self, steps: int) -> int:
+        """How many steps of a log are learned from at once."""
+        return max(self.batch, steps // _MOST_BATCHES)
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

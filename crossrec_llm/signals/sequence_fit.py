@@ -135,15 +135,18 @@ class _Plan:
     """How many passes fit into the time, at most those that are wanted, and over which items.
 
     sampled : whether each batch draws the items that it is compared with.
+    batch : steps in one.
     """
 
     passes: int
     sampled: bool
+    batch: int
 
     @classmethod
     def of(cls, log: _Log, dim: int, options: SequenceOptions) -> _Plan:
         n, drawn = len(log.known), options.negatives
-        projected = min(n, 2 * options.batch + drawn)
+        batch = options.batch_of(log.steps)
+        projected = min(n, 2 * batch + drawn)
         whole = cls._flops(log, dim, options, scored=n, projected=n)
         sampled = cls._flops(log, dim, options, scored=drawn + 1, projected=projected)
         time = options.minutes * 60 * _FLOPS
@@ -158,7 +161,7 @@ class _Plan:
                 f"the log would take {needed:,.0f} minutes, and it may take {options.minutes:g}: "
                 "raise minutes under [signals.sequence], or lower width"
             )
-        return cls(min(passes, options.passes), is_sampled)
+        return cls(min(passes, options.passes), is_sampled, batch)
 
     @staticmethod
     def _flops(
@@ -167,7 +170,7 @@ class _Plan:
         """Of a pass; gradients take twice what they are of."""
         width = options.width
         layer = (4 + 2 * _WIDENING) * width**2 + 2 * options.last * width
-        batches = log.steps / options.batch + 1
+        batches = log.steps / options.batch_of(log.steps) + 1
         each = scored * width + options.layers * layer
         return 6 * (log.steps * each + batches * projected * dim * width)
 
@@ -210,11 +213,11 @@ class _Fit:
             lr=options.rate,
             betas=(0.9, 0.98),
         )
-        total = passes * sum(1 for _ in self.log.batches(np.random.default_rng(0), options.batch))
+        total = passes * sum(1 for _ in self.log.batches(np.random.default_rng(0), self.plan.batch))
         best_values, best_found, best_pass, step = self._copy(), self._judge(), 0, 0
         text_only = best_found
         for number in range(1, passes + 1):
-            for batch in self.log.batches(self.rng, options.batch):
+            for batch in self.log.batches(self.rng, self.plan.batch):
                 share = min(1.0, (step + 1) / (_WARM_UP * total)) * (1 - step / total)
                 for group in optimiser.param_groups:
                     group["lr"] = options.rate * share

@@ -71,7 +71,7 @@ def test_answers_are_what_was_learned(network):
     import torch
 
     log = _Log.of(histories_of(WALKS, N_ITEMS), N_ITEMS, OPTIONS)
-    fit = _Fit(log, VECTORS, OPTIONS, _Plan(1, False))
+    fit = _Fit(log, VECTORS, OPTIONS, _Plan(1, False, 64))
     for name in fit.weights.keys() & network.weights.keys():
         fit.weights[name] = torch.tensor(network.weights[name])
     x = network.items[np.array([[0, 1, 2, 3], [9, 3, 0, 7]])]
