@@ -170,6 +170,20 @@ def test_a_smaller_budget_makes_fewer_passes():
     assert 4 <= budget < OPTIONS.passes
 
 
+def test_it_ends_early_where_nothing_is_learned_any_more():
+    rng = np.random.default_rng(0)
+    noise = [rng.permutation(N_ITEMS)[:4].tolist() for _ in range(40)]
+    steps = []
+    fit_sequence(
+        histories_of(noise, N_ITEMS),
+        VECTORS,
+        OPTIONS,
+        lambda _, done, total: steps.append((done, total)),
+    )
+    done, total = steps[-1]
+    assert done < total / 2
+
+
 def test_heads_share_the_width():
     with pytest.raises(ValueError, match="3 heads cannot share a width of 16"):
         replace(OPTIONS, heads=3)
