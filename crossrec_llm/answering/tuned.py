@@ -34,7 +34,7 @@ class TunedBlend:
 
     left_out : situation -> why it keeps its defaults.
     bridges : into which categories a history may lead.
-    refused : signal that was tried and did not help -> the figures that say so.
+    refused : signal on trial that did not help or could not be fitted -> why.
     """
 
     situations: Mapping[str, Tuned] = field(default_factory=dict)

@@ -156,6 +156,8 @@ def fit_blend(
         fitted = Generation.fit(
             recipe, catalogue, raw, held.events, without=away, progress=progress
         )
+        missing = fitted.signals.left_out
+        refused = {one: missing[one] for one in ON_TRIAL if one in missing}
         recommender = Recommender(fitted)
         for name, asked in cases.items():
             if name in left_out:

@@ -11,7 +11,7 @@ from crossrec_llm.training.examples import Examples
 K = 10
 _STEPS = (0.0, 0.5, 0.75, 1.33, 2.0)
 _STARTS = (0.1, 0.3, 1.0)
-_SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0)
+_SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 _ROUNDS = 8
 _LEAST_GAIN = 1e-4
 

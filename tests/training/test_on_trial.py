@@ -138,6 +138,12 @@ def test_a_refusal_outlives_being_saved_and_older_ones_have_none(refused, tmp_pa
     assert TunedBlend.load(path).refused == {}
 
 
+def test_a_log_that_is_too_small_for_it_says_so_in_the_end():
+    tuned = fit_blend(Recipe(), CATALOGUE, RAW, LOG, options=FEW)
+    assert "steps from an item to the next" in tuned.refused["sequence"]
+    assert not_needed(Recipe(), tuned) == tuned.refused
+
+
 def test_what_was_refused_is_not_fitted_again(refused, monkeypatch):
     """On all of the log; the same words are in the generation as in the blend."""
     monkeypatch.setattr(blending, "fit_blend", lambda *_, **__: refused)
