@@ -36,7 +36,15 @@ from crossrec_llm.tables import (
     Inputs,
     Report,
 )
-from crossrec_llm.training import THOROUGH, TuneOptions, asked_enough, fit_blend, taken_over
+from crossrec_llm.training import (
+    ON_TRIAL,
+    THOROUGH,
+    TuneOptions,
+    asked_enough,
+    fit_blend,
+    not_needed,
+    taken_over,
+)
 
 
 @dataclass(frozen=True)
@@ -198,7 +206,15 @@ def tune(
         blend = dataclasses.replace(built.recipe.blend, tune=True)
         recipe = dataclasses.replace(built.recipe, blend=blend)
         raw = np.asarray(built.raw)
-        tuned = fit_blend(recipe, built.catalogue, raw, events, options=options, progress=progress)
+        tuned = fit_blend(
+            recipe,
+            built.catalogue,
+            raw,
+            events,
+            options=options,
+            without=_left_out_on_trial(built),
+            progress=progress,
+        )
         if tuned != built.tuned and asked_enough(tuned, built.tuned):
             waiting = set(named(active.parts, ERASED)) - {"blend", "bridges"}
             parts = marked(active.parts, ERASED, sorted(waiting))
@@ -286,7 +302,16 @@ def _answering_otherwise(
         return None
     built = Generation.load(active)
     tuned = taken_over(built.tuned, built.recipe, recipe)
-    return None if tuned is None else built.asked_by(recipe).blended_by(tuned)
+    if tuned is None:
+        return None
+    if _left_out_on_trial(built).keys() - not_needed(recipe, tuned).keys():
+        return None
+    return built.asked_by(recipe).blended_by(tuned)
+
+
+def _left_out_on_trial(built: Generation) -> dict[str, str]:
+    """Signals that a blend cannot weigh before a build fits them, and why."""
+    return {name: why for name, why in built.signals.left_out.items() if name in ON_TRIAL}
 
 
 def _republish(

@@ -35,7 +35,7 @@ from crossrec_llm.store import (
 from crossrec_llm.store.chroma_errors import require_chroma
 from crossrec_llm.store.files import disk_errors, write_atomically
 from crossrec_llm.tables import Catalogue, Histories
-from crossrec_llm.training import fit_blend
+from crossrec_llm.training import fit_blend, not_needed
 
 _log = logging.getLogger(__name__)
 
@@ -184,7 +184,8 @@ def make_draft(
         tuned = fit_blend(recipe, catalogue, raw, events, progress=progress)
 
     clock.step("fit")
-    fitted = Generation.fit(recipe, catalogue, raw, events, progress=progress)
+    idle = not_needed(recipe, tuned)
+    fitted = Generation.fit(recipe, catalogue, raw, events, without=idle, progress=progress)
     generation = fitted.blended_by(tuned)
 
     clock.step("index")

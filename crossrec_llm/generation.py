@@ -168,12 +168,14 @@ class Generation:
         events: pa.Table,
         prompts: Templates | None = None,
         *,
+        without: Mapping[str, str] | None = None,
         progress: Progress | None = None,
     ) -> Generation:
         """All that is learned from (n_items, dim) encoded texts and events but blends, in memory.
 
         Nothing is learned from events behind a wall: it is as if they were not there.
         `prompts` are the templates that made the texts; without them free text has no answer.
+        `without` has signals that are not to be fitted, and why.
         """
         codes = catalogue.top_codes
         space = Space.fit(raw, codes, recipe.space)
@@ -181,7 +183,9 @@ class Generation:
         events = Walls.of(catalogue, recipe.histories.walls).visible(events)
         weighing = recipe.histories.fitted(events)
         histories = Histories.from_events(events, catalogue, weighing)
-        signals = FittedSignals.fit(catalogue, histories, raw, vectors, recipe.signals, progress)
+        signals = FittedSignals.fit(
+            catalogue, histories, raw, vectors, recipe.signals, progress, without=without
+        )
         users = Users.pool(histories, vectors, recipe.signals.text)
         return cls(
             recipe, catalogue, raw, vectors, space, users, signals, weighing, prompts=prompts

@@ -9,6 +9,7 @@ a temporary folder.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -395,6 +396,25 @@ def bench_first_page(setting: Setting) -> Figures:
     return bars, {"seconds": found}
 
 
+def bench_training(setting: Setting) -> Figures:
+    """What the sequence signal adds to the served lists: an hour or two, --only DATA for one."""
+    import relevance
+    import training
+
+    bars: dict[str, Bar] = {}
+    figures: dict[str, Any] = {}
+    for name in training.DATA:
+        if setting.only and name not in setting.only:
+            continue
+        build(*setting.files(name), setting.work / name, tune=False)
+        found = relevance.apart(training.compare, setting.work / name)
+        mine = found.bars(name)
+        print("\n".join(bar.words(bar_name) for bar_name, bar in mine.items()), file=sys.stderr)
+        bars |= mine
+        figures[name] = dataclasses.asdict(found)
+    return bars, figures
+
+
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
 
@@ -459,7 +479,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=HERE.parent / "shared" / "data")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     parser.add_argument(
-        "--only", action="append", default=[], help="crossing, relevance: a data set; map: a size"
+        "--only",
+        action="append",
+        default=[],
+        help="crossing, relevance, training: a data set; map: a size",
     )
     parser.add_argument("--update", action="store_true", help="relevance: the golden figures")
     parser.add_argument("--index", type=Path, help="load: of food-kitchen, built already")

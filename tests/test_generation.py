@@ -80,7 +80,7 @@ def test_a_fit_passes_progress_on():
         events_of([[0, 1]]),
         progress=lambda *step: steps.append(step),
     )
-    assert ("fitting ease", 3, 7) in steps
+    assert ("fitting ease", 3, 8) in steps
 
 
 def test_cold_weights_of_signals_that_are_not_there_fall_back_to_the_others(generation):

@@ -294,3 +294,18 @@ def documents(index):
         stored = opened.generation
     with open_chroma(Generation.load(stored).recipe, stored) as chroma:
         return {name: chroma.count(name) for name in ("items", "texts", "users")}
+
+
+@pytest.mark.parametrize(("name", "anew"), [("sequence", True), ("popularity", False)])
+def test_a_recipe_that_weighs_what_was_not_fitted_has_it_fitted(files, tmp_path, name, anew):
+    plain, other = (
+        Recipe.from_dict(
+            {
+                "signals": {"sequence": {"minutes": 1}},
+                "blend": {"tune": False, "similar": {"weights": {"text": 1, one: 0.5}}},
+            }
+        )
+        for one in ("neighbours", name)
+    )
+    build(*files, tmp_path / "index", recipe=plain)
+    assert build(*files, tmp_path / "index", recipe=other).refitted == anew

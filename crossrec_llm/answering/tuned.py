@@ -34,11 +34,13 @@ class TunedBlend:
 
     left_out : situation -> why it keeps its defaults.
     bridges : into which categories a history may lead.
+    refused : signal on trial that did not help or could not be fitted -> why.
     """
 
     situations: Mapping[str, Tuned] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     bridges: Bridges = field(default_factory=Bridges)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """In the order of the weights, which is that of the trees' features."""
@@ -63,7 +65,7 @@ class TunedBlend:
             situations[name] = Tuned(situation, **entry)
         # An index of before there were bridges has none: everything is open.
         bridges = Bridges.from_dict(document["bridges"]) if "bridges" in document else Bridges()
-        return cls(situations, document["left_out"], bridges)
+        return cls(situations, document["left_out"], bridges, document.get("refused", {}))
 
     def summary(self) -> dict[str, Any]:
         """For people and reports: the weights and figures of each situation, without trees."""

@@ -25,6 +25,7 @@ SENTENCES: Mapping[str, Mapping[str, set[str]]] = {
     "category": _ITEM,
     "graph": {**_ITEM, **_ALONE},
     "taste": _ITEM,
+    "sequence": _ITEM,
     "transport": _ITEM,
     "asked": {"alone": {"text"}},
     "said": {"alone": {"text"}},

@@ -256,6 +256,13 @@ def _fitted(name: str, one: Tuned) -> Iterator[str]:
         f"blend for {name}: {what}{trees}, ndcg@10 {found['ndcg@10 default']:.3f} -> "
         f"{found['ndcg@10 kept']:.3f} on {found['people']:,} people not fitted on ({weights})"
     )
+    for signal in one.situation.weights:
+        if (without := found.get(f"ndcg@10 without {signal}")) is not None:
+            yield (
+                f"blend for {name}: {signal} stays, ndcg@10 {without:.4f} without it and "
+                f"{found['ndcg@10 kept']:.4f} with it (error of the difference "
+                f"{found[f'error of the gain by {signal}']:.4f})"
+            )
     if found.get("cold weights kept"):
         yield (
             f"blend for {name}, new items: fitted weights, ndcg@10 "
@@ -377,8 +384,11 @@ def _erasure_lines(receipt: ErasureReceipt) -> Iterator[str]:
 
 
 def left_out(signals: Mapping[str, str]) -> list[str]:
-    """One line for each reason why signals could not be fitted."""
+    """One line for each reason why signals could not be fitted; what is off is not missed."""
+    from crossrec_llm.signals import OFF
+
     reasons: dict[str, list[str]] = {}
     for name, why in signals.items():
-        reasons.setdefault(why, []).append(name)
+        if why != OFF:
+            reasons.setdefault(why, []).append(name)
     return [f"without {', '.join(names)}: {why}" for why, names in reasons.items()]

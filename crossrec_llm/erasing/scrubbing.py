@@ -30,6 +30,7 @@ _HOLDS = {
     "transitions": "how often one item came after another",
     "graph": "texts spread over who took what",
     "als": "factors of items, from all histories",
+    "sequence": "a network, from the order of all histories",
     "lexical": "the words of all items",
     "space": "the mean and the spread of all texts",
     "profiles": "a vector for each person, from their history",
@@ -41,6 +42,7 @@ _ANEW = "fitted anew at once"
 _PRUNED = (
     f"taken over without every number that fewer than {FEW} of the people who are left stand behind"
 )
+_REMOVED = "removed at once; the next build learns it anew"
 _STAYS = "taken over: sums over many people, no one of whom can be read off them"
 
 
@@ -74,7 +76,8 @@ def scrub(
     """The parts of a generation over those of its items that are left, fitted on what is left.
 
     All is fitted anew but what would take minutes: EASE in a large catalogue, which is pruned
-    (`prune`), and what was tuned about blends and bridges.
+    (`prune`), the network of the sequence, which is removed until the next build, and what was
+    tuned about blends and bridges.
 
     Parameters
     ----------
@@ -100,8 +103,16 @@ def scrub(
     fitted = old.signals.matrices.get("ease")
     if fitted is not None and lost is not None and len(catalogue) > EASE_AT_ONCE:
         ease = prune(fitted, rows, histories, lost.values())
+    without = {"sequence": old.signals.left_out.get("sequence", _REMOVED)}
     signals = FittedSignals.fit(
-        catalogue, histories, raw, vectors, recipe.signals, progress, ease=ease
+        catalogue,
+        histories,
+        raw,
+        vectors,
+        recipe.signals,
+        progress,
+        ease=ease,
+        without=without,
     )
     users = Users.pool(histories, vectors, recipe.signals.text)
     scrubbed = Generation(
@@ -177,6 +188,7 @@ def _learned(old: Generation, fewer: bool, pruned: bool) -> tuple[Learned, ...]:
         **dict.fromkeys(signals.matrices, True),
         "graph": signals.graph is not None,
         "als": signals.als is not None,
+        "sequence": signals.sequence is not None,
         "lexical": fewer,
         "space": fewer,
         "profiles": bool(old.users.ids),
@@ -185,6 +197,7 @@ def _learned(old: Generation, fewer: bool, pruned: bool) -> tuple[Learned, ...]:
     }
     done: dict[str, Any] = {
         "ease": _PRUNED if pruned else _ANEW,
+        "sequence": _REMOVED,
         "blend": _STAYS,
         "bridges": _STAYS,
     }

@@ -28,6 +28,8 @@ from crossrec_llm.signals.popularity import (
     TrendingOptions,
     comparable_times,
 )
+from crossrec_llm.signals.sequence import Network, Sequence, SequenceOptions
+from crossrec_llm.signals.sequence_fit import OFF, fit_sequence
 from crossrec_llm.signals.stated import Disliked, Said
 from crossrec_llm.signals.text import (
     Asked,
@@ -42,6 +44,7 @@ from crossrec_llm.store import Search
 from crossrec_llm.tables import Catalogue, Histories, Taken
 
 __all__ = [
+    "OFF",
     "SIGNAL_NAMES",
     "Als",
     "AlsOptions",
@@ -59,9 +62,12 @@ __all__ = [
     "Lexical",
     "LexicalOptions",
     "NeighboursOptions",
+    "Network",
     "Popularity",
     "Said",
     "Scorer",
+    "Sequence",
+    "SequenceOptions",
     "Signal",
     "SignalsOptions",
     "Source",
@@ -77,6 +83,7 @@ __all__ = [
     "comparable_times",
     "fit_ease",
     "fit_neighbours",
+    "fit_sequence",
     "fit_transitions",
     "impute",
     "rather_before",
@@ -95,6 +102,7 @@ SIGNAL_NAMES = (
     "ease",
     "graph",
     "als",
+    "sequence",
     "transport",
     "category",
     "popularity",
@@ -121,6 +129,7 @@ class SignalsOptions:
     imputed: ImputedOptions = field(default_factory=ImputedOptions)
     graph: GraphOptions = field(default_factory=GraphOptions)
     als: AlsOptions = field(default_factory=AlsOptions)
+    sequence: SequenceOptions = field(default_factory=SequenceOptions)
     transport: TransportOptions = field(default_factory=TransportOptions)
     trending: TrendingOptions = field(default_factory=TrendingOptions)
 
@@ -148,6 +157,7 @@ class FittedSignals:
     lexical: Lexical
     trending: Popularity | None = None
     als: Als | None = None
+    sequence: Network | None = None
     graph: np.ndarray | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     taken: Taken | None = None
@@ -173,6 +183,7 @@ class FittedSignals:
         progress: Progress | None = None,
         *,
         ease: ItemToItem | None = None,
+        without: Mapping[str, str] | None = None,
     ) -> FittedSignals:
         """From histories and the items' texts.
 
@@ -180,8 +191,10 @@ class FittedSignals:
         ----------
         raw, vectors : (n_items, dim) float32 unit rows, as encoded and in the space.
         ease : the matrix of EASE where it is not to be fitted anew, without what `impute` filled.
+        without : signal that is not to be fitted -> why.
         """
         n_items, codes = len(catalogue), catalogue.top_codes
+        left_out = dict(without or {})
         popularity = Popularity.fit(histories, n_items)
 
         @cache
@@ -205,13 +218,15 @@ class FittedSignals:
             "ease": lambda: matrix(fitted_ease()),
             "graph": lambda: spread(histories, texts(options.graph.power), options.graph),
             "als": lambda: Als.fit(histories, n_items, options.als),
+            "sequence": lambda: fit_sequence(histories, vectors, options.sequence, progress),
             "trending": lambda: Popularity.lately(histories, n_items, options.trending),
         }
         found: dict[str, Any] = {}
-        left_out: dict[str, str] = {}
         for i, (name, fit) in enumerate(fits.items()):
             if progress is not None:
                 progress(f"fitting {name}", i, len(fits))
+            if name in left_out:
+                continue
             try:
                 found[name] = fit()
             except LeftOut as why:
@@ -222,6 +237,7 @@ class FittedSignals:
             found["lexical"],
             found.get("trending"),
             found.get("als"),
+            found.get("sequence"),
             found.get("graph"),
             left_out,
             Taken.of(histories, n_items),
@@ -234,6 +250,8 @@ class FittedSignals:
         for signal in (self.popularity, self.lexical, self.trending, self.als):
             if signal is not None:
                 signal.save(folder / f"{signal.name}.safetensors")
+        if self.sequence is not None:
+            self.sequence.save(folder)
         if self.graph is not None:
             np.save(folder / "graph.npy", self.graph)
         if self.taken is not None:
@@ -256,6 +274,7 @@ class FittedSignals:
             Lexical.load(folder / "lexical.safetensors", options.lexical),
             Popularity.load(trending, *TRENDING) if trending else None,
             Als.load(als, options.als) if als else None,
+            Network.load(folder),
             np.load(graph, mmap_mode="r") if graph else None,
             read_left_out(folder),
             Taken.open(taken, len(popularity.people)) if taken.exists() else None,
@@ -302,4 +321,6 @@ def assemble(
         behaviour = ItemToItem.empty(len(catalogue), options.neighbours.walk)
     signals.append(Transport(vectors, items, catalogue.top_codes, behaviour, options.transport))
     signals += [signal for signal in (fitted.als, fitted.trending) if signal is not None]
+    if fitted.sequence is not None:
+        signals.append(Sequence(fitted.sequence, vectors))
     return {signal.name: signal for signal in signals}

@@ -1,11 +1,13 @@
 """What is learned about answering, on items that were hidden from everything else."""
 
 from crossrec_llm.training.blending import (
+    ON_TRIAL,
     THOROUGH,
     TuneOptions,
     asked_enough,
     fit,
     fit_blend,
+    not_needed,
     taken_over,
 )
 from crossrec_llm.training.bridges import Lister, fit_bridges
@@ -16,6 +18,7 @@ from crossrec_llm.training.trees import fit_trees
 from crossrec_llm.training.weights import fit_cold, fit_weights
 
 __all__ = [
+    "ON_TRIAL",
     "THOROUGH",
     "Examples",
     "HeldOut",
@@ -32,5 +35,6 @@ __all__ = [
     "fit_trees",
     "fit_weights",
     "hold_out",
+    "not_needed",
     "taken_over",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +17,16 @@ from crossrec_llm.meaning import Templates
 from crossrec_llm.recipe import Recipe
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Progress
+from crossrec_llm.signals import OFF
 from crossrec_llm.tables import Catalogue, Histories, Walls
 from crossrec_llm.tables.clock import no_clock
 from crossrec_llm.training.bridges import fit_bridges
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.holdout import HeldOut, HideBy, Holdout, hold_out
 from crossrec_llm.training.situations import LEAST_CASES, fit_situation, is_too_few, too_few
+
+ON_TRIAL = ("sequence",)
+"""Signals that take minutes to fit: they stay only where a blend is better with them."""
 
 # Signals that each situation may be made of. Trending joins them for `user` where all that is later
 # is hidden: else it knows the time after the hidden items, and looks better than it can be.
@@ -34,6 +40,7 @@ CHOICES: dict[SituationName, tuple[str, ...]] = {
         "text",
         "late_interaction",
         "popularity",
+        *ON_TRIAL,
     ),
     "cross": (
         "ease",
@@ -46,6 +53,10 @@ CHOICES: dict[SituationName, tuple[str, ...]] = {
     ),
 }
 _SET = "set by the recipe"
+NOT_SHOWN = (
+    "no blend weighs it: it is learned where a fit of the blend shows that it helps "
+    "(`build --tune`), or where a recipe gives it a weight"
+)
 
 
 FEWEST, MOST = 8_000, 20_000
@@ -97,7 +108,10 @@ def fit(
     tuned = TunedBlend()
     if recipe.blend.tune:
         tuned = fit_blend(recipe, catalogue, raw, events, options=options, progress=progress)
-    fitted = Generation.fit(recipe, catalogue, raw, events, prompts, progress=progress)
+    idle = not_needed(recipe, tuned)
+    fitted = Generation.fit(
+        recipe, catalogue, raw, events, prompts, without=idle, progress=progress
+    )
     return fitted.blended_by(tuned)
 
 
@@ -108,12 +122,17 @@ def fit_blend(
     events: pa.Table,
     *,
     options: TuneOptions = TuneOptions(),
+    without: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> TunedBlend:
     """Hide some items, fit the signals without them, and fit what blends the signals on them.
 
     Into which categories a history may lead is fitted on the same. Nobody is asked about anything
     behind a wall.
+
+    Parameters
+    ----------
+    without : signals that are not to be tried, and why.
     """
     events = Walls.of(catalogue, recipe.histories.walls).visible(events)
     by: HideBy = options.by or ("last" if no_clock(events) else "later")
@@ -129,26 +148,51 @@ def fit_blend(
         elif len(asked) < LEAST_CASES:
             left_out[name] = too_few(len(asked))
     situations: dict[str, Tuned] = {}
+    refused: dict[str, str] = {}
     bridges = Bridges()
     if len(left_out) < len(cases):
-        fitted = Generation.fit(recipe, catalogue, raw, held.events, progress=progress)
+        away = dict(without or {})
+        if "user" in left_out:
+            away |= dict.fromkeys(ON_TRIAL, left_out["user"])
+        fitted = Generation.fit(
+            recipe, catalogue, raw, held.events, without=away, progress=progress
+        )
+        missing = fitted.signals.left_out
+        refused = {one: missing[one] for one in ON_TRIAL if one in missing}
         recommender = Recommender(fitted)
         for name, asked in cases.items():
             if name in left_out:
                 continue
-            sources = getattr(BlendOptions(), name).sources
+            tried = [one for one in ON_TRIAL if one in CHOICES[name]]
+            sources = (*getattr(BlendOptions(), name).sources, *tried)
             timed = ("trending",) if name == "user" and by == "later" else ()
             choices = (*CHOICES[name], *timed)
             examples = Examples.collect(recommender, name, asked, choices, sources, progress)
-            tuned, why = fit_situation(recommender, name, examples, options.seed)
-            if tuned is None:
-                left_out[name] = why
+            found = fit_situation(recommender, name, examples, options.seed, tried)
+            refused |= found.refused
+            if found.tuned is None:
+                left_out[name] = found.why
             else:
-                situations[name] = tuned
+                situations[name] = found.tuned
         served = Recommender(fitted.blended_by(TunedBlend(situations)))
         histories = Histories.from_events(events, catalogue, fitted.histories)
         bridges = fit_bridges(served, held.cross, histories, options.seed, progress)
-    return TunedBlend(situations, left_out, bridges)
+    return TunedBlend(situations, left_out, bridges, refused)
+
+
+def not_needed(recipe: Recipe, tuned: TunedBlend) -> dict[str, str]:
+    """Of the signals that take minutes, those that no situation weighs -> why.
+
+    They are not fitted anew once the blend is known.
+    """
+    asked: set[str] = set()
+    for name in get_args(SituationName):
+        fitted = tuned.situations.get(name)
+        set_ = recipe.blend.sets(name)
+        one = fitted.situation if fitted and not set_ else getattr(recipe.blend, name)
+        asked |= {*one.weights, *one.cold, *one.sources}
+    why = NOT_SHOWN if recipe.signals.sequence.minutes else OFF
+    return {name: tuned.refused.get(name, why) for name in ON_TRIAL if name not in asked}
 
 
 def _hold_out(
@@ -205,4 +249,4 @@ def taken_over(tuned: TunedBlend, before: Recipe, recipe: Recipe) -> TunedBlend 
             situations[name] = tuned.situations[name]
         else:
             left_out[name] = tuned.left_out[name]
-    return TunedBlend(situations, left_out, tuned.bridges)
+    return TunedBlend(situations, left_out, tuned.bridges, tuned.refused)

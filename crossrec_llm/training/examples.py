@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,6 +62,12 @@ class Examples:
             self.place[kept],
             self.asked[cases],
         )
+
+    def without(self, *names: str) -> Examples:
+        """As if some signals did not score; what they proposed stays in the pools."""
+        kept = [s for s, name in enumerate(self.names) if name not in names]
+        left = tuple(self.names[s] for s in kept)
+        return replace(self, names=left, z=self.z[:, :, kept])
 
     def after(self, *, cold: bool) -> Examples:
         """The questions that are after a cold item, or after another one, and only that of each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,43 +13,112 @@ from crossrec_llm.answering.blend import BlendOptions
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.training.examples import Examples
 from crossrec_llm.training.trees import Heads, fit_trees, reorder
-from crossrec_llm.training.weights import K, fit_cold, fit_weights
+from crossrec_llm.training.weights import K, fit_cold, fit_one, fit_weights
 
 LEAST_CASES = 200
+
+# Standard errors that a gain is to have. At one, every sixth signal that adds nothing would stay.
+_SURE = 2.0
 
 _HEADS: dict[SituationName, int] = {"user": 100, "cross": 200}
 
 
+@dataclass(frozen=True, eq=False)
+class FittedSituation:
+    """What a fit of a situation came to.
+
+    tuned : None where the defaults stay; `why` says why.
+    refused : signal on trial that did not help -> the figures that say so.
+    values : (c,) ndcg@10 of the people who were asked, by what is kept; empty where too few were.
+    """
+
+    tuned: Tuned | None
+    why: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    values: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
 def fit_situation(
-    recommender: Recommender, name: SituationName, examples: Examples, seed: int
-) -> tuple[Tuned | None, str]:
-    """What was fitted, or None and why the defaults stay.
+    recommender: Recommender,
+    name: SituationName,
+    examples: Examples,
+    seed: int,
+    on_trial: Sequence[str] = (),
+) -> FittedSituation:
+    """Weights, trees and weights of cold items, each kept where it helps.
 
     Everybody is judged by what was fitted on the other half of the people, drawn by `seed`.
+
+    Parameters
+    ----------
+    on_trial : signals that stay only where the blend with them is better, on the same people and
+        pools, than a blend fitted without them, by more than twice the error of the difference.
+        They also propose where they stay.
     """
+    tried = [one for one in on_trial if one in examples.names]
+    found = _fit(recommender, name, examples.without(*tried), seed)
+    joined: tuple[str, ...] = ()
+    for n, one in enumerate(tried):
+        if not len(found.values):
+            break
+        more = _fit(recommender, name, examples.without(*tried[n + 1 :]), seed, (*joined, one))
+        gained, error = _difference(more.values, found.values)
+        if gained > _SURE * error and more.tuned is not None:
+            figures = {
+                **more.tuned.figures,
+                f"ndcg@10 without {one}": float(found.values.mean()),
+                f"error of the gain by {one}": error,
+            }
+            tuned = replace(more.tuned, figures=figures)
+            found = replace(more, tuned=tuned, refused=found.refused)
+            joined = (*joined, one)
+            continue
+        why = (
+            f"the blend for {name} was not better by more than twice its error with it: ndcg@10 "
+            f"{more.values.mean():.4f} with it, {found.values.mean():.4f} without (difference "
+            f"{gained:+.4f}, error {error:.4f}), on {len(found.values):,} people not fitted on"
+        )
+        examples = examples.without(one)
+        found = replace(found, refused={**found.refused, one: why})
+    return found
+
+
+def _fit(
+    recommender: Recommender,
+    name: SituationName,
+    examples: Examples,
+    seed: int,
+    joined: Sequence[str] = (),
+) -> FittedSituation:
+    """`joined` signals have one weight each, fitted when those of the others stand, and propose."""
     default: Situation = getattr(BlendOptions(), name)
     asked = _Asked.of(examples, seed)
     if len(asked.known) < LEAST_CASES:
-        return None, too_few(len(asked.known))
-    weighed = _weigh(asked, _in_order(default.weights, examples.names))
+        return FittedSituation(None, too_few(len(asked.known)))
+    columns = [examples.names.index(one) for one in joined]
+    weighed = _weigh(asked, _in_order(default.weights, examples.names), columns)
+    for column in columns:
+        weighed = _join(asked, weighed, column)
     head = min(_HEADS[name], examples.rows.shape[1])
     grown = _grow(recommender, asked, weighed, head, seed)
     proportions = _in_order(default.cold, examples.names)
     let_in = _let_in(asked, weighed, proportions, recommender.recipe.blend.cold_cost)
     figures = {**weighed.figures, **grown.figures, **let_in.figures}
-    if not (weighed.kept or grown.trees or let_in.kept):
-        return None, (
+    if not (weighed.kept or joined or grown.trees or let_in.kept):
+        why = (
             f"ndcg@10 {figures['ndcg@10 default']:.3f}; neither fitted weights "
             f"({figures['ndcg@10 weighted']:.3f}) nor trees ({figures['ndcg@10 trees']:.3f}) were "
             "better by more than their error on people that they were not fitted on"
         )
+        return FittedSituation(None, why, values=grown.values)
     # The same sources as in the pools it was fitted on, whatever they weigh.
+    weights = _named(examples.names, weighed.weights)
     situation = Situation(
-        _named(examples.names, weighed.weights),
-        default.sources,
+        weights,
+        (*default.sources, *(one for one in joined if one in weights)),
         _named(examples.names, let_in.weights),
     )
-    return Tuned(situation, grown.trees, head, figures), ""
+    return FittedSituation(Tuned(situation, grown.trees, head, figures), values=grown.values)
 
 
 _FEW = "people to fit it on, at least"
@@ -104,9 +173,9 @@ class _Weighed:
     figures: dict[str, Any]
 
 
-def _weigh(asked: _Asked, default: np.ndarray) -> _Weighed:
+def _weigh(asked: _Asked, default: np.ndarray, fixed: Sequence[int]) -> _Weighed:
     before = _by_half(asked.known_halves, lambda _, half: half.ndcg(half.totals(default), K))
-    by_half = [fit_weights(half, default) for half in asked.known_halves]
+    by_half = [fit_weights(half, default, fixed) for half in asked.known_halves]
     values = _by_half(asked.known_halves, lambda i, half: half.ndcg(half.totals(by_half[1 - i]), K))
     kept = _gain(values, before)
     figures = {
@@ -117,15 +186,32 @@ def _weigh(asked: _Asked, default: np.ndarray) -> _Weighed:
     }
     if not kept:
         return _Weighed(default, default, [default, default], before, False, figures)
-    return _Weighed(default, fit_weights(asked.known, default), by_half, values, True, figures)
+    weights = fit_weights(asked.known, default, fixed)
+    return _Weighed(default, weights, by_half, values, True, figures)
+
+
+def _join(asked: _Asked, weighed: _Weighed, column: int) -> _Weighed:
+    """With a weight for one signal more; those of the others keep their proportions.
+
+    All weights fitted anew would be compared by their noise: one has next to none.
+    """
+    by_half = [
+        fit_one(half, weights, column)
+        for half, weights in zip(asked.known_halves, weighed.by_half, strict=True)
+    ]
+    values = _by_half(asked.known_halves, lambda i, half: half.ndcg(half.totals(by_half[1 - i]), K))
+    weights = fit_one(asked.known, weighed.weights, column)
+    figures = {**weighed.figures, "ndcg@10 joined": float(values.mean())}
+    return replace(weighed, weights=weights, by_half=by_half, values=values, figures=figures)
 
 
 @dataclass(frozen=True)
 class _Grown:
-    """Trees as text, empty where they do not help."""
+    """Trees as text, empty where they do not help; (c,) ndcg@10 of everybody by what is kept."""
 
     trees: str
     figures: dict[str, Any]
+    values: np.ndarray
 
 
 def _grow(
@@ -151,7 +237,7 @@ def _grow(
         "trees kept": bool(trees),
         "ndcg@10 kept": float((values if trees else weighed.values).mean()),
     }
-    return _Grown(trees, figures)
+    return _Grown(trees, figures, values if trees else weighed.values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,5 +311,11 @@ def _by_half(
 
 def _gain(after: np.ndarray, before: np.ndarray) -> bool:
     """Whether the mean paired difference is more than its standard error."""
+    gained, error = _difference(after, before)
+    return gained > error
+
+
+def _difference(after: np.ndarray, before: np.ndarray) -> tuple[float, float]:
+    """The mean paired difference, and its standard error."""
     difference = after - before
-    return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
+    return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))

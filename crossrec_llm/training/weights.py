@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from crossrec_llm.training.examples import Examples
@@ -9,6 +11,7 @@ from crossrec_llm.training.examples import Examples
 K = 10
 _STEPS = (0.0, 0.5, 0.75, 1.33, 2.0)
 _STARTS = (0.1, 0.3, 1.0)
+_SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 _ROUNDS = 8
 _LEAST_GAIN = 1e-4
 
@@ -16,15 +19,29 @@ _LARGEST_SIZE = 3.0
 _HALVINGS = 8
 
 
-def fit_weights(examples: Examples, start: np.ndarray) -> np.ndarray:
+def fit_weights(examples: Examples, start: np.ndarray, fixed: Sequence[int] = ()) -> np.ndarray:
     """(s,) float64 weights, the highest 1, that find what somebody took; cold items stay out.
 
     Parameters
     ----------
     start : (s,) weights to start from.
+    fixed : columns that keep theirs.
     """
-    weights = _coordinate_ascent(examples, start)
+    weights = _coordinate_ascent(examples, start, fixed)
     return np.round(weights / weights.max(), 3)
+
+
+def fit_one(examples: Examples, weights: np.ndarray, column: int) -> np.ndarray:
+    """(s,) float64, the same weights but for one, the best of several; cold items stay out.
+
+    It may be 0.
+    """
+    tried = []
+    for share in _SHARES:
+        other = weights.astype(np.float64)
+        other[column] = np.round(share * weights.max(), 3)
+        tried.append((_objective(examples, examples.totals(other)), -share, other))
+    return max(tried, key=lambda one: one[:2])[2]
 
 
 def fit_cold(
@@ -54,13 +71,13 @@ def fit_cold(
     return np.round(max(low, _LARGEST_SIZE / 2**_HALVINGS) * direction, 3)
 
 
-def _coordinate_ascent(examples: Examples, start: np.ndarray) -> np.ndarray:
+def _coordinate_ascent(examples: Examples, start: np.ndarray, fixed: Sequence[int]) -> np.ndarray:
     """Over weights of 0 or more; what does not add to the objective becomes 0."""
     weights = start.astype(np.float64)
     best = _objective(examples, examples.totals(weights))
     for _ in range(_ROUNDS):
         before = best
-        for s in range(len(weights)):
+        for s in np.setdiff1d(np.arange(len(weights)), fixed):
             scale = weights.max()
             tried = [weights[s] * step for step in _STEPS] if weights[s] else []
             tried += [] if weights[s] else [scale * share for share in _STARTS]

@@ -18,6 +18,7 @@ from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Recommendations
 from crossrec_llm.store import Index, Ledger
 from crossrec_llm.tables import Catalogue, Walls
+from crossrec_llm.training import not_needed
 
 MOST_PEOPLE = 20_000  # are learned from; more take more than minutes
 
@@ -45,7 +46,9 @@ def measure(index: Path, n: int, seed: int) -> dict[str, float]:
     outside, inside = around.visible(events), around.visible(events, 0)
     recipe = replace(built.recipe, histories=replace(built.recipe.histories, walls=walls))
     walled = [
-        Generation.fit(recipe, catalogue, raw, log).blended_by(built.tuned)
+        Generation.fit(
+            recipe, catalogue, raw, log, without=not_needed(recipe, built.tuned)
+        ).blended_by(built.tuned)
         for log in (events, outside)
     ]
     on_both = np.intersect1d(_people(outside), _people(inside))

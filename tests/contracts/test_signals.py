@@ -16,6 +16,7 @@ from crossrec_llm.signals import (
     FittedSignals,
     GraphOptions,
     Scorer,
+    SequenceOptions,
     SignalsOptions,
     assemble,
 )
@@ -29,7 +30,8 @@ CATALOGUE = plain_catalogue()
 TAKEN = [[0, 1, 2], [1, 2, 3], [0, 2, 5, 6], [7, 8], [8, 9, 7], [10, 0]]
 HISTORIES = histories_of(TAKEN)
 HISTORIES.timestamps[:] = 1.7e9 + 86_400 * np.arange(len(HISTORIES.timestamps))
-OPTIONS = SignalsOptions()
+SEQUENCE = SequenceOptions(minutes=4, least_steps=1, width=8, passes=4)
+OPTIONS = SignalsOptions(sequence=SEQUENCE)
 
 
 def assembled(fitted: FittedSignals) -> dict[str, Scorer]:
@@ -131,7 +133,7 @@ def test_survives_being_saved(fitted, tmp_path, query):
     assert list(loaded) == list(assembled(fitted))
 
 
-BEHAVIOUR = {"neighbours", "transitions", "ease", "graph", "als", "trending"}
+BEHAVIOUR = {"neighbours", "transitions", "ease", "graph", "als", "sequence", "trending"}
 
 
 @pytest.mark.parametrize(
@@ -141,12 +143,17 @@ BEHAVIOUR = {"neighbours", "transitions", "ease", "graph", "als", "trending"}
         (
             [[0], [1], [1]],
             OPTIONS,
-            {"neighbours": "two items", "transitions": "two items", "trending": "need a time"},
+            {
+                "neighbours": "two items",
+                "transitions": "two items",
+                "sequence": "two items",
+                "trending": "need a time",
+            },
         ),
         (TAKEN, OPTIONS, {"trending": "need a time"}),
         (
             TAKEN,
-            SignalsOptions(ease=EaseOptions(max_items=3)),
+            SignalsOptions(ease=EaseOptions(max_items=3), sequence=SEQUENCE),
             {"trending": "need a time", "ease": "raise max_items"},
         ),
     ],
@@ -181,9 +188,12 @@ def test_without_behaviour_what_the_history_means_is_still_carried_over():
 def test_a_fit_says_which_signal_it_is_at():
     steps = []
     FittedSignals.fit(CATALOGUE, HISTORIES, RAW, VECTORS, OPTIONS, lambda *step: steps.append(step))
+    learning = [step for step in steps if step[0] == "learning sequence"]
+    steps = [step for step in steps if step not in learning]
     assert {step.removeprefix("fitting ") for step, *_ in steps} == {"lexical", *BEHAVIOUR}
-    assert [done for _, done, _ in steps] == list(range(7))
-    assert {total for *_, total in steps} == {7}
+    assert [done for _, done, _ in steps] == list(range(8))
+    assert {total for *_, total in steps} == {8}
+    assert [done for _, done, _ in learning] == list(range(1, learning[0][2] + 1))
 
 
 def test_one_space_serves_all_signals_of_a_power(monkeypatch):

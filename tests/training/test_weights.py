@@ -9,6 +9,7 @@ import pytest
 from crossrec_llm.answering import LearnedBlend, WeightedBlend, make_query
 from crossrec_llm.training import Examples, fit_cold, fit_trees, fit_weights
 from crossrec_llm.training.trees import Heads, reorder
+from crossrec_llm.training.weights import fit_one
 from tests.small import unit_rows
 
 POOL = 30
@@ -81,6 +82,17 @@ def test_weights_find_what_knows_and_drop_what_does_not():
     new = examples_of(400, seed=1)
     good = new.ndcg(new.totals(weights), 10).mean()
     assert good > new.ndcg(new.totals(np.array([1.0, 0, 1.0])), 10).mean() + 0.05
+
+
+def test_one_weight_joins_those_that_stand():
+    """What knows gets one, what does not next to none; the others keep theirs."""
+    start = np.array([1.0, 0.0, 0.3])
+    found = fit_one(EXAMPLES, start, 1)
+    assert found[1] >= 0.5
+    np.testing.assert_array_equal(found[[0, 2]], start[[0, 2]])
+    assert fit_one(EXAMPLES, np.array([1.0, 1.0, 0.0]), 2)[2] <= 0.2
+    kept = fit_weights(EXAMPLES, np.array([1.0, 0.0, 0.0]), fixed=[1, 2])
+    np.testing.assert_array_equal(kept, [1, 0, 0])
 
 
 def test_cold_rows_have_weights_of_their_own_or_are_out():
