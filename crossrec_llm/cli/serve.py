@@ -29,8 +29,10 @@ def serve(
         typer.Option(metavar="FILE", help="Who may ask, as `crossrec keys` writes it."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Where to listen. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="And on which port. [default: 8000]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes. [default: 1]")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="And on which port. [default: 8000]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. [default: 1]")] = None,
     log_format: Annotated[
         LogFormat | None,
         typer.Option(help="Of the lines on stderr. [default: auto: console on a terminal]"),

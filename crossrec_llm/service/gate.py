@@ -86,7 +86,9 @@ class Gate:
         name = _without_port(request.headers.get("host", ""))
         if self.hosts and name not in self.hosts:
             raise Refused(
-                421, "unknown-host", f"{name[:100]!r} is no name of this service; [hosts] has them"
+                421,
+                "unknown-host",
+                f"{name[:100]!r} is no name of this service: `hosts` in its settings has them",
             )
 
     def _require_own_page(self, request: Request) -> None:

@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1", tags=["people"], responses=RESPONSES)
 def exactly_one(body: BaseModel, *names: str) -> None:
     """Raises ValueError unless one of these fields is given."""
     if sum(getattr(body, name) is not None for name in names) != 1:
-        raise ValueError(f"give one of {', '.join(names)}")
+        raise ValueError(f"give exactly one of {', '.join(names)}")
 
 
 class Person(Body):

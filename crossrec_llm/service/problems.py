@@ -146,7 +146,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         wrong = [
-            WrongField(field=".".join(map(str, entry["loc"][1:])) or "body", message=entry["msg"])
+            WrongField(
+                field=".".join(map(str, entry["loc"][1:])) or "body",
+                message=entry["msg"].removeprefix("Value error, "),
+            )
             for entry in error.errors()
         ]
         words = "; ".join(f"{one.field}: {one.message}" for one in wrong[:3])
@@ -154,7 +157,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
-        name = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+        name = "content-too-large" if error.status_code == 413 else phrase  # 3.11 has its old one
         return problem(error.status_code, name, str(error.detail), headers=error.headers)
 
     @app.exception_handler(Exception)

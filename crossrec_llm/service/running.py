@@ -37,7 +37,7 @@ _BACKLOG = 2_048  # connections that the system holds until they are looked at
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _SWITCH = 0.001  # seconds a thread may hold the others up: the loop is to answer meanwhile
 _KEPT = 75  # seconds that an idle connection stays: longer than proxies keep theirs
-_PATIENCE = 60  # seconds that a worker may not answer its supervisor, while it loads
+_PATIENCE = 10  # seconds that a worker may not answer its supervisor: one that died does not
 
 
 def run(options: ServiceOptions) -> None:

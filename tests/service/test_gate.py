@@ -301,6 +301,7 @@ def test_a_body_has_an_end_whatever_it_says(service_index: Path) -> None:
         dripped = small.post("/v1/like", content=drip(), headers=as_json)
         fits = small.post("/v1/like", json={"text": "x" * 900, "k": 1})
     assert (said.status_code, dripped.status_code, fits.status_code) == (413, 413, 200)
+    assert said.json()["type"] == dripped.json()["type"] == "urn:crossrec:problem:content-too-large"
     for given in (said, dripped):
         assert given.headers["content-type"] == "application/problem+json"
         assert given.json()["detail"] == "a body has 1,000 bytes at most"
