@@ -33,8 +33,8 @@ def mcp(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --http: who may ask, as `crossrec keys` writes it; with --write it takes a "
-            "key that may write.",
+            help="With --http: who may ask, as `crossrec keys` writes it. What changes something "
+            "takes a key that may write, and profiles one of an admin.",
         ),
     ] = None,
 ) -> None:
@@ -45,15 +45,14 @@ def mcp(
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "mcp", "mcp") from error
     from crossrec_llm.recommender import Recommender
-    from crossrec_llm.service.keys import Keys, Scope
+    from crossrec_llm.service.keys import Keys
 
     if not http and (host, port, keys) != (None, None, None):
         raise QueryError("--host, --port and --keys say how to listen: give --http too")
     with Recommender.open(where.index) as recommender:
         server = create_server(recommender, where.index if write else None)
         if http:
-            needed: Scope = "write" if write else "read"
-            gate = Gate(Keys(keys), needed) if keys else None
+            gate = Gate(Keys(keys)) if keys else None
             return run_http(server, host or "127.0.0.1", port or 8001, gate, quiet=output.quiet)
         if sys.stdin.isatty():
             words = "speaks MCP on stdin and stdout: start it from an assistant's settings"
