@@ -48,6 +48,9 @@ class Asked:
     def recommender(self) -> Recommender:
         return self.caller.tenant.recommender
 
+    def may(self, scope: Scope) -> bool:
+        return scope in self.caller.scopes
+
     async def do(self, work: Callable[[Recommender], T], seconds: float | None = None) -> T:
         """What `work` gives of the caller's own index, as `Work.do` does it."""
         return await self.service.work.do(lambda: work(self.recommender), seconds)
