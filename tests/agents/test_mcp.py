@@ -28,7 +28,10 @@ from crossrec_llm.agents.server import create_server
 from crossrec_llm.agents.tools import LONGEST
 from crossrec_llm.cli.main import app as command_line
 from crossrec_llm.errors import QueryError
+from crossrec_llm.service import RateOptions
+from crossrec_llm.service.headers import POLICY
 from crossrec_llm.service.keys import SCOPES, Keys, add_key
+from crossrec_llm.service.rates import Rates
 
 READING = {"recommend", "like", "similar", "explain", "profile"}
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -467,6 +470,28 @@ def test_a_key_calls_the_tools_of_its_scopes(written: Path, ran: list[Any], tmp_
     }
 
 
+def test_a_key_is_of_the_tenant_and_does_not_ask_too_often(
+    rec: Recommender, ran: list[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.json"
+    secrets = [add_key(file, tenant, tenant=tenant)[0] for tenant in ("default", "garden")]
+    gate = Gate(Keys(file), "garden", Rates(RateOptions(key=2)))
+
+    run_http(create_server(rec), "0.0.0.0", 8001, gate)
+    with TestClient(ran[0][0]) as client:
+        got = [
+            client.post("/mcp", json=LIST, headers=_with(secret))
+            for secret in (*secrets, secrets[1], secrets[1])
+        ]
+
+    assert [one.status_code for one in got] == [401, 200, 200, 429]
+    assert int(got[3].headers["retry-after"]) > 0
+    assert "more than 2 requests a minute by this key" in got[3].text
+    for one in got:
+        assert one.headers["content-security-policy"] == POLICY
+        assert one.headers["x-content-type-options"] == "nosniff"
+
+
 def _with(secret: str) -> dict[str, str]:
     return JSON | ({"authorization": f"Bearer {secret}"} if secret else {})
 
@@ -482,6 +507,7 @@ def test_the_command_says_what_is_missing(
 
     assert "give --http too" in refused("--port", "9")
     assert "without keys only this machine" in refused("--http", "--host", "0.0.0.0")
+    assert "give --keys too" in refused("--http", "--tenant", "garden")
     none = str(tmp_path / "none.json")
     assert "there is no file of keys" in refused("--http", "--keys", none)
     monkeypatch.setitem(sys.modules, "crossrec_llm.agents.listening", None)
