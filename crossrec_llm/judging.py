@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crossrec_llm.errors import IndexLocked, QueryError, UnknownUser
+from crossrec_llm.errors import IndexLocked, QueryError, UnknownItem, UnknownUser
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.store.files import disk_errors, sync_folder, write_atomically
 from crossrec_llm.tables import OUTSIDE
@@ -57,10 +57,17 @@ def judge(
     if not outside:
         raise QueryError(f"{item_id!r} lies behind a wall: judgements are kept of what does not")
     among = tuple(_outside(recommender, shown))
-    judgement = Judgement(user_id, item_id, good, among, time.time())
     path = _path(recommender)
-    line = json.dumps(asdict(judgement), ensure_ascii=False).encode() + b"\n"
     with _locked(path.parent), disk_errors(path):
+        ledger = recommender.ledger  # another process may have erased somebody just now
+        gone = set(ledger.never_heard_of([item_id, *among]))
+        if item_id in gone:
+            raise UnknownItem(item_id, ())
+        if not ledger.has_user(user_id) and not ledger.corrections_of(user_id):
+            raise UnknownUser(user_id, ())
+        among = tuple(id for id in among if id not in gone)
+        judgement = Judgement(user_id, item_id, good, among, time.time())
+        line = json.dumps(asdict(judgement), ensure_ascii=False).encode() + b"\n"
         new = not path.exists()
         with path.open("ab+") as file:
             size = file.seek(0, os.SEEK_END)
@@ -77,7 +84,7 @@ def judge(
 def judgements(recommender: Recommender, user_id: str | None = None) -> list[Judgement]:
     """What stands, in the order it was said; of one person, or of all."""
     last: dict[tuple[str, str], Judgement] = {}
-    for one in _read(_path(recommender)):
+    for one in _read(_path(recommender), user_id):
         last.pop((one.user_id, one.item_id), None)
         last[one.user_id, one.item_id] = one
     wanted = (one for one in last.values() if user_id in (None, one.user_id))
@@ -113,19 +120,24 @@ def cases(recommender: Recommender) -> Iterator[dict[str, Any]]:
             }
 
 
-def forget_judgements(index: Path, kind: Literal["user", "item"], ids: Collection[str]) -> int:
+def forget_judgements(
+    index: Path, kind: Literal["user", "item"], gone: Callable[[str], bool]
+) -> int:
     """Take out what erased people said, or what was said of erased items; how many went.
+
+    It comes after their erasure from the records, which `judge` asks under the same lock: whoever
+    judges meanwhile is either found here, or refused there.
 
     Raises
     ------
     IndexLocked, StoreUnavailable : it cannot be written.
     """
-    path, gone = index / JUDGEMENTS, set(ids)
-    if not path.exists() or not gone:
+    path = index / JUDGEMENTS
+    if not path.exists():
         return 0
     with _locked(index):
         before = list(_read(path))
-        kept = [one for one in before if getattr(one, f"{kind}_id") not in gone]
+        kept = [one for one in before if not gone(getattr(one, f"{kind}_id"))]
         if kind == "item":
             kept = [_without(one, gone) for one in kept]
         if kept != before:
@@ -134,8 +146,8 @@ def forget_judgements(index: Path, kind: Literal["user", "item"], ids: Collectio
     return len(before) - len(kept)
 
 
-def _without(one: Judgement, gone: set[str]) -> Judgement:
-    shown = tuple(id for id in one.shown if id not in gone)
+def _without(one: Judgement, gone: Callable[[str], bool]) -> Judgement:
+    shown = tuple(id for id in one.shown if not gone(id))
     return Judgement(one.user_id, one.item_id, one.good, shown, one.made)
 
 
@@ -154,18 +166,33 @@ def _path(recommender: Recommender) -> Path:
     return recommender.ledger.path.parent / JUDGEMENTS
 
 
-def _read(path: Path) -> Iterator[Judgement]:
-    """Every whole line; one that a crash cut off was never acknowledged."""
+def _read(path: Path, user_id: str | None = None) -> Iterator[Judgement]:
+    """Every whole line, of one person or of all.
+
+    One that a crash cut off was never acknowledged.
+    """
     try:
-        lines = path.read_bytes().splitlines()
+        content = path.read_bytes()
     except FileNotFoundError:
         return
-    for line in lines:
+    for line in content.splitlines() if user_id is None else _lines_of(content, user_id):
         try:
             told = json.loads(line)
             yield Judgement(**{**told, "shown": tuple(told["shown"])})
         except (ValueError, TypeError, KeyError):
             continue
+
+
+def _lines_of(content: bytes, user_id: str) -> Iterator[bytes]:
+    """Those that begin as a person's do, found without a look into the others."""
+    start = json.dumps({"user_id": user_id}, ensure_ascii=False).encode(errors="replace")[:-1]
+    at = content.find(start)
+    while at >= 0:
+        end = content.find(b"\n", at)
+        end = len(content) if end < 0 else end
+        if at == 0 or content[at - 1 : at] == b"\n":
+            yield content[at:end]
+        at = content.find(start, end)
 
 
 @contextmanager

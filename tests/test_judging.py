@@ -2,16 +2,27 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from crossrec_llm import Recommender, backup, erase_items, forget_user, judging, restore
+from crossrec_llm import (
+    Recommender,
+    backup,
+    erase_items,
+    erasing,
+    forget_user,
+    judging,
+    restore,
+)
 from crossrec_llm.cli.main import app as commands
 from crossrec_llm.errors import IndexLocked, QueryError, UnknownItem, UnknownUser
 from crossrec_llm.judging import JUDGEMENTS, cases, judge, judgements
+from crossrec_llm.store.erasures import Erasures
 
 
 @pytest.fixture
@@ -92,6 +103,78 @@ def test_who_is_erased_leaves_none(rec, index) -> None:
     erase_items(index, "b-roses", refill=False)
     assert (index / JUDGEMENTS).read_bytes() == b""
     assert list(cases(rec)) == []
+
+
+def test_a_thumb_just_before_the_records_let_go_is_erased(rec, index, monkeypatch) -> None:
+    erase = Erasures.erase
+
+    def erased(*given: Any) -> Any:
+        judge(rec, "u2", "b-roses", True)
+        return erase(*given)
+
+    monkeypatch.setattr(Erasures, "erase", erased)
+    assert forget_user(index, "u2", refill=False).removed["judgements"] == 1
+    assert (index / JUDGEMENTS).read_bytes() == b""
+
+
+def test_who_or_what_is_erased_while_it_is_judged_is_refused(rec, index, monkeypatch) -> None:
+    """Another process erases between the question whether they are known and the writing."""
+    locked = judging._locked
+
+    def meanwhile(work: Callable[[], Any]) -> None:
+        @contextmanager
+        def late(path: Path) -> Iterator[None]:
+            monkeypatch.setattr(judging, "_locked", locked)
+            work()
+            with locked(path):
+                yield
+
+        monkeypatch.setattr(judging, "_locked", late)
+
+    meanwhile(lambda: forget_user(index, "u2", refill=False))
+    with pytest.raises(UnknownUser):
+        judge(rec, "u2", "b-roses", True)
+    meanwhile(lambda: erase_items(index, "b-roses", refill=False))
+    with pytest.raises(UnknownItem):
+        judge(rec, "u0", "b-roses", True)
+    meanwhile(lambda: erase_items(index, "g-tomato-seeds", refill=False))
+    judge(rec, "u0", "k-chess-mug", True, ["g-tomato-seeds", "k-chess-mug"])
+    (line,) = (index / JUDGEMENTS).read_text().splitlines()
+    assert json.loads(line)["shown"] == ["k-chess-mug"]
+
+
+def test_an_erasure_that_was_cut_off_forgets_judgements_too(rec, index, monkeypatch) -> None:
+    judge(rec, "u2", "b-roses", True)
+    judge(rec, "u3", "b-roses", True)
+
+    def stopped(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as now:
+        now.setattr(erasing, "forget_judgements", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            forget_user(index, "u2", refill=False)
+    receipt = forget_user(index, [], refill=False)
+
+    assert receipt.removed["judgements"] == 1
+    assert [one.user_id for one in judgements(rec)] == ["u3"]
+
+
+def test_one_persons_are_found_without_reading_the_others(rec, index, monkeypatch) -> None:
+    odd = 'u2", "é\n'
+    for user in ("u0", "u2", odd, "u0"):
+        line = {"user_id": user, "item_id": "b-roses", "good": True, "shown": [], "made": 1.0}
+        with (index / JUDGEMENTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    read: list[bytes] = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda line: read.append(line) or loads(line))
+
+    assert [one.user_id for one in judgements(rec, "u2")] == ["u2"]
+    assert [one.user_id for one in judgements(rec, odd)] == [odd]
+    assert judgements(rec, "u") == judgements(rec, "\ud800") == []
+    assert len(read) == 2
+    assert len(judgements(rec)) == 3
 
 
 def test_whoever_left_the_records_gives_no_case(rec, index) -> None:

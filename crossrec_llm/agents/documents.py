@@ -223,6 +223,13 @@ class ProfileDocument(BaseModel):
         )
 
 
+class CorrectedDocument(BaseModel):
+    """A correction that was made, or taken back. It tells nothing of the profile."""
+
+    kind: Literal["pin", "strike", "undo"]
+    number: int | None = Field(description="What `undo` takes; null: the last was taken back.")
+
+
 class AddedDocument(BaseModel):
     """What became of events; those that are added count in the next answer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 from starlette.requests import Request
@@ -13,8 +13,11 @@ from starlette.types import Scope as Connection
 
 from crossrec_llm.agents.server import Server
 from crossrec_llm.errors import DataError, QueryError
-from crossrec_llm.service.keys import Keys, Scope
-from crossrec_llm.service.options import DEFAULT_TENANT
+from crossrec_llm.service.headers import SafeHeaders
+from crossrec_llm.service.keys import Keys
+from crossrec_llm.service.options import DEFAULT_TENANT, RateOptions
+from crossrec_llm.service.problems import Refused
+from crossrec_llm.service.rates import Rates
 
 logger = logging.getLogger(__name__)
 
@@ -23,24 +26,28 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Gate:
-    """Who gets in: a key of the tenant "default" that has the scope that is needed."""
+    """Who gets in: a key of one tenant, not too often. What it may do is up to its scopes."""
 
     keys: Keys
-    needed: Scope
+    tenant: str = DEFAULT_TENANT
+    rates: Rates = field(default_factory=lambda: Rates(RateOptions()))
 
     def refusal(self, request: Request) -> Response | None:
-        """The answer to who may not ask; None for who may."""
+        """The answer to who may not ask; None for who may: `request.state.scopes` are theirs."""
         kind, _, secret = request.headers.get("authorization", "").partition(" ")
         try:
             key = self.keys.find(secret.strip()) if kind.lower() == "bearer" else None
         except DataError as error:
             logger.error("%s", error)
             return PlainTextResponse("the keys cannot be read; the log says why", 503)
-        if key is None or key.tenant != DEFAULT_TENANT:
+        if key is None or key.tenant != self.tenant:
             words = "give a key that is known, as in `Authorization: Bearer KEY`"
             return PlainTextResponse(words, 401, {"WWW-Authenticate": "Bearer"})
-        if self.needed not in key.scopes:
-            return PlainTextResponse(f"this key has no {self.needed!r} scope", 403)
+        try:
+            self.rates.count(key.name, key.tenant)
+        except Refused as refused:
+            return PlainTextResponse(refused.detail, refused.status, refused.headers)
+        request.state.scopes = frozenset(key.scopes)
         return None
 
     def before(self, app: ASGIApp) -> ASGIApp:
@@ -70,9 +77,11 @@ def run_http(
             f"without keys only this machine is answered, and {host!r} is reached from others: "
             "`crossrec keys add NAME --file FILE` makes a key, --keys FILE takes it"
         )
+    if gate is not None:
+        server.keyless = frozenset()
     app: ASGIApp = server.streamable_http_app(host=host, stateless_http=True, json_response=True)
     uvicorn.run(
-        gate.before(app) if gate else app,
+        SafeHeaders(gate.before(app) if gate else app),
         host=host,
         port=port,
         log_level="warning" if quiet else "info",

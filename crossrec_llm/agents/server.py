@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import numpy as np
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.context import Context
-from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, ToolError
 from mcp.server.mcpserver.resources import ResourceSecurity
 from mcp_types import CallToolResult, InputRequiredResult, TextContent
-from pydantic import ValidationError
+from pydantic import AnyUrl, ValidationError
 
 from crossrec_llm import __version__
 from crossrec_llm.agents import tools
@@ -27,6 +29,7 @@ from crossrec_llm.agents.plain import plain
 from crossrec_llm.errors import CrossrecError, UnknownItem
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import CATEGORY_SEPARATOR
+from crossrec_llm.service.keys import SCOPES, Scope
 
 AT_ONCE = 2
 """Calls that are worked on at the same time; others wait."""
@@ -44,15 +47,21 @@ says."""
 
 
 class Server(MCPServer[Any]):
-    """Tells our errors in the words of the command line, and bounds the work."""
+    """Tells our errors in the words of the command line, and bounds the work.
+
+    keyless : what may be done by whom no gate let in with a key.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self.keyless = frozenset(SCOPES)
         self._places = anyio.Semaphore(AT_ONCE)
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
+        if refusal := self._refusal(tools.needed(name), context):
+            return _error(refusal)
         try:
             async with self._places:
                 return await super().call_tool(name, arguments, context)
@@ -66,8 +75,23 @@ class Server(MCPServer[Any]):
                     )
                 case _:
                     raise
-            told = TextContent(type="text", text=plain(words, LONG))
-            return CallToolResult(content=[told], is_error=True)
+            return _error(plain(words, LONG))
+
+    async def read_resource(
+        self, uri: AnyUrl | str, context: Context[Any, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
+        if refusal := self._refusal("read", context):
+            raise ResourceError(refusal)
+        return await super().read_resource(uri, context)
+
+    def _refusal(self, needed: Scope, context: Context[Any, Any] | None) -> str | None:
+        request = context.request_context.request if context else None
+        scopes = getattr(request.state, "scopes", self.keyless) if request else self.keyless
+        return None if needed in scopes else f"this key has no {needed!r} scope"
+
+
+def _error(words: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(type="text", text=words)], is_error=True)
 
 
 def create_server(recommender: Recommender, write: Path | None = None) -> Server:

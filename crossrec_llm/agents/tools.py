@@ -18,6 +18,7 @@ from crossrec_llm import correcting, live
 from crossrec_llm.agents.documents import (
     AddedDocument,
     AnswerDocument,
+    CorrectedDocument,
     ExplanationDocument,
     ProfileDocument,
 )
@@ -26,6 +27,7 @@ from crossrec_llm.errors import QueryError
 from crossrec_llm.filter import Cross, Filter
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Recommendation, Recommendations, SimilarMode
+from crossrec_llm.service.keys import Scope
 
 LONGEST, ENTRIES, EVENTS = 50, 200, 1_000  # a list, ids in an argument, events in one call
 WITHOUT = 3  # history items that an explanation is asked again without, at most
@@ -203,25 +205,35 @@ class Changing:
         self,
         user_id: UserId,
         sentence: Annotated[str, Field(min_length=1, max_length=correcting.LONGEST)],
-    ) -> ProfileDocument:
+    ) -> CorrectedDocument:
         """Add a sentence, in a person's own words, to their profile; answers go by it at once."""
-        return ProfileDocument.of(correcting.pin(self.recommender, user_id, sentence))
+        found = correcting.pin(self.recommender, user_id, sentence)
+        return CorrectedDocument(kind="pin", number=found.corrections[-1].number)
 
     def strike(
         self, user_id: UserId, item_ids: Annotated[Names, Field(min_length=1)]
-    ) -> ProfileDocument:
+    ) -> CorrectedDocument:
         """Have items of a person's history count no more, and never come again."""
-        return ProfileDocument.of(correcting.strike(self.recommender, user_id, item_ids))
+        found = correcting.strike(self.recommender, user_id, item_ids)
+        return CorrectedDocument(kind="strike", number=found.corrections[-1].number)
 
     def undo(
         self,
         user_id: UserId,
         number: Annotated[
-            int | None, Field(description="Of the correction, as profile gives it; null: the last.")
+            int | None, Field(description="Of the correction, as it was told; null: the last.")
         ] = None,
-    ) -> ProfileDocument:
+    ) -> CorrectedDocument:
         """Take back a pin or a strike."""
-        return ProfileDocument.of(correcting.undo(self.recommender, user_id, number))
+        correcting.undo(self.recommender, user_id, number)
+        return CorrectedDocument(kind="undo", number=number)
+
+
+def needed(tool: str) -> Scope:
+    """What a key must be allowed to call a tool; as on HTTP, whole histories are for admins."""
+    if tool == Asking.profile.__name__:
+        return "admin"
+    return "write" if hasattr(Changing, tool) else "read"
 
 
 def reading(recommender: Recommender) -> list[Tool]:

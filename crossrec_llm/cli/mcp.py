@@ -33,9 +33,12 @@ def mcp(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="With --http: who may ask, as `crossrec keys` writes it; with --write it takes a "
-            "key that may write.",
+            help="With --http: who may ask, as `crossrec keys` writes it. What changes something "
+            "takes a key that may write, and profiles one of an admin.",
         ),
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="With --keys: whose keys get in. [default: default]")
     ] = None,
 ) -> None:
     """Let an assistant recommend: a Model Context Protocol server."""
@@ -45,15 +48,17 @@ def mcp(
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "mcp", "mcp") from error
     from crossrec_llm.recommender import Recommender
-    from crossrec_llm.service.keys import Keys, Scope
+    from crossrec_llm.service import DEFAULT_TENANT
+    from crossrec_llm.service.keys import Keys
 
+    if tenant is not None and keys is None:
+        raise QueryError("--tenant says whose keys get in: give --keys too")
     if not http and (host, port, keys) != (None, None, None):
         raise QueryError("--host, --port and --keys say how to listen: give --http too")
     with Recommender.open(where.index) as recommender:
         server = create_server(recommender, where.index if write else None)
         if http:
-            needed: Scope = "write" if write else "read"
-            gate = Gate(Keys(keys), needed) if keys else None
+            gate = Gate(Keys(keys), tenant or DEFAULT_TENANT) if keys else None
             return run_http(server, host or "127.0.0.1", port or 8001, gate, quiet=output.quiet)
         if sys.stdin.isatty():
             words = "speaks MCP on stdin and stdout: start it from an assistant's settings"

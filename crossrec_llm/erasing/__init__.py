@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache as memoised
 from pathlib import Path
 
 import numpy as np
@@ -156,8 +157,11 @@ def _erase_one(
 
         kept = tuple(writer.manifest.generations if writer.manifest else ())
         this = Unfinished(moment=moment, number=next_number(path), generations=kept)
-        judged = forget_judgements(path, kind, ids)
         this = erasures.erase(kind, ids, this)
+        subjects = set(this.subjects)  # of an erasure that was cut off, too
+        judged = forget_judgements(
+            path, kind, memoised(lambda id: erasures.hash(kind, id) in subjects)
+        )
         cleared = {**remove_leftovers(path), "judgements": judged}
         events = writer.ledger.events(upto=writer.active.change)
         new = scrub(old, set(erasures.ids("item")), events, lost, progress=progress)

@@ -51,6 +51,7 @@ class Recorder:
         self._arms: dict[str, Recommender] = {}
         self._arms_of = ""
         self._open: tuple[Ledger, int] | None = None
+        self._closed = False
         self._writing = RLock()
 
     def __enter__(self) -> Recorder:
@@ -61,9 +62,14 @@ class Recorder:
 
     def close(self) -> None:
         with self._writing:
-            if self._open is not None:
-                self._open[0].close()
-                self._open = None
+            self._closed = True
+            self._let_go()
+            self._arms.clear()
+
+    def _let_go(self) -> None:
+        if self._open is not None:
+            self._open[0].close()
+            self._open = None
 
     def for_user(self, user_id: str, k: int = 10, **asked: Any) -> Shown:
         """What this person may want next, by the arm they are in, with the day's exploration.
@@ -74,7 +80,7 @@ class Recorder:
 
         Raises
         ------
-        IndexLocked, StoreUnavailable : it cannot be written down now.
+        IndexLocked, StoreUnavailable : it cannot be written down now; it was closed.
         Others as `Recommender.for_user`.
         """
         if {"without", "explore"} & asked.keys():
@@ -130,6 +136,8 @@ class Recorder:
         stated = self._write(lambda ledger: ledger.exposures.experiments())
         running = next((one for one in stated if one.ended is None), None)
         if running is None:
+            with self._writing:
+                self._arms.clear()
             return "", None
         return running.name, Experiment.from_dict(running.definition)
 
@@ -147,13 +155,15 @@ class Recorder:
             try:
                 return work(self._ledger(self._recommender.ledger.path))
             except StoreUnavailable:
-                self.close()
+                self._let_go()
                 raise
 
     def _ledger(self, path: Path) -> Ledger:
+        if self._closed:
+            raise StoreUnavailable("nothing is recorded any more: this recorder was closed")
         now = path.stat().st_ino
         if self._open is not None and self._open[1] != now:
-            self.close()
+            self._let_go()
         if self._open is None:
             self._open = Ledger.open(path, write=True), now
         return self._open[0]

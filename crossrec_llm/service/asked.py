@@ -48,17 +48,21 @@ class Asked:
     def recommender(self) -> Recommender:
         return self.caller.tenant.recommender
 
+    def may(self, scope: Scope) -> bool:
+        return scope in self.caller.scopes
+
     async def do(self, work: Callable[[Recommender], T], seconds: float | None = None) -> T:
         """What `work` gives of the caller's own index, as `Work.do` does it."""
         return await self.service.work.do(lambda: work(self.recommender), seconds)
 
 
-def _may(scope: Scope) -> Callable[[Request], Awaitable[Asked]]:
+def _may(*scopes: Scope) -> Callable[[Request], Awaitable[Asked]]:
     async def asked(request: Request) -> Asked:
         caller: Caller = request.state.caller  # the gate let nobody else in
         seen().tenant = caller.tenant.name
-        if scope not in caller.scopes:
-            raise Refused(403, "not-allowed", f"this key has no {scope!r} scope")
+        for scope in scopes:
+            if scope not in caller.scopes:
+                raise Refused(403, "not-allowed", f"this key has no {scope!r} scope")
         return Asked(request.app.state.service, caller)
 
     return asked
@@ -66,4 +70,5 @@ def _may(scope: Scope) -> Callable[[Request], Awaitable[Asked]]:
 
 Reading = Annotated[Asked, Depends(_may("read"))]
 Writing = Annotated[Asked, Depends(_may("write"))]
+Exposing = Annotated[Asked, Depends(_may("read", "write"))]
 Administering = Annotated[Asked, Depends(_may("admin"))]

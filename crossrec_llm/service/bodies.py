@@ -119,7 +119,7 @@ class Question(Narrowed):
     )
 
 
-class UserQuestion(Question):
+class PersonQuestion(Narrowed):
     """What a person may want next: one who is known, or a visitor with some items."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "u1", "k": 5}]})
@@ -129,6 +129,10 @@ class UserQuestion(Question):
         None, description="Instead of a user: item ids of a visitor, oldest first."
     )
     without: list[Id] = Field([], description="Items that the history is taken without.")
+
+
+class UserQuestion(PersonQuestion, Question):
+    """What a person may want next, in pages where that is asked."""
 
 
 class LikeQuestion(Question):

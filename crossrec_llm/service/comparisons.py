@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crossrec_llm import comparing
-from crossrec_llm.errors import DataError
+from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.service import documents
 from crossrec_llm.service.asked import Reading
@@ -17,6 +17,7 @@ from crossrec_llm.service.bodies import (
     Body,
     LikeQuestion,
     Narrowed,
+    PersonQuestion,
     Question,
     SimilarQuestion,
     UserQuestion,
@@ -36,13 +37,13 @@ class CompareQuestion(Body):
             "examples": [{"question": {"user_id": "u1"}, "changed": {"cross": "only"}}]
         }
     )
-    question: UserQuestion
+    question: PersonQuestion
     changed: Narrowed = Field(description="Only what is given takes the place of the question's.")
 
-    def both(self) -> tuple[UserQuestion, UserQuestion]:
+    def both(self) -> tuple[PersonQuestion, PersonQuestion]:
         first = self.question.model_dump(exclude_unset=True)
         second = self.changed.model_dump(exclude_unset=True)
-        return self.question, UserQuestion.model_validate({**first, **second})
+        return self.question, PersonQuestion.model_validate({**first, **second})
 
 
 class PlaceDocument(BaseModel):
@@ -110,8 +111,11 @@ async def compare(body: CompareQuestion, asked: Reading) -> CompareDocument:
 async def replay(answer: AnswerDocument, asked: Reading) -> ReplayDocument:
     """The question of an answer again, and what has changed if it is another one.
 
-    The body is an answer as it was given, its receipt with it; `crossrec replay`.
+    The body is an answer as it was given, its receipt with it; `crossrec replay`. A page of a list
+    is refused: the whole list is asked again, without `page_size`.
     """
+    if answer.next is not None or (answer.items and answer.items[0].rank != 1):
+        raise QueryError("this is a page of a list: ask without page_size for one to replay")
     _question_of(answer.query).within(asked.service.options.limits)
     told = {**answer.model_dump(exclude_unset=True), "shortfall": answer.shortfall}
     before = comparing.from_document(told)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from crossrec_llm.experimenting import Shown
 from crossrec_llm.service import documents
-from crossrec_llm.service.asked import Writing
+from crossrec_llm.service.asked import Exposing, Writing
 from crossrec_llm.service.bodies import Body, Id, Narrowed, too_much
 from crossrec_llm.service.documents import AnswerDocument
 from crossrec_llm.service.options import LimitOptions
@@ -68,8 +68,11 @@ class RecordedDocument(BaseModel):
 
 
 @router.post("/exposures", response_model_exclude_unset=True)
-async def show(question: Showing, asked: Writing) -> ShownDocument:
-    """What a person is shown: by the arm they are in, explored as the recipe says, and recorded."""
+async def show(question: Showing, asked: Exposing) -> ShownDocument:
+    """What a person is shown: by the arm they are in, explored as the recipe says, and recorded.
+
+    It takes a key that may read and write.
+    """
     question.within(asked.service.options.limits)
     tenant = asked.caller.tenant
 

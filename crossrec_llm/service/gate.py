@@ -68,7 +68,7 @@ class Gate:
             if caller is None and not self._is_open(request):
                 return await _ask_for_key(request)(scope, receive, send)
             if caller is not None and self.keys is not None:
-                told = self.rates.count(caller)
+                told = self.rates.count(caller.name, caller.tenant.name)
         except Refused as refused:
             answer = problem(refused.status, refused.name, refused.detail, headers=refused.headers)
             return await answer(scope, receive, send)

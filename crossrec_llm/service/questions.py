@@ -14,6 +14,7 @@ from crossrec_llm.service.asked import Asked, Reading
 from crossrec_llm.service.bodies import (
     AudienceQuestion,
     LikeQuestion,
+    PersonQuestion,
     Question,
     SimilarQuestion,
     UserQuestion,
@@ -109,7 +110,7 @@ def put(rec: Recommender, question: Question) -> Recommendations:
     return for_user(rec, question)
 
 
-def for_user(rec: Recommender, question: UserQuestion) -> Recommendations:
+def for_user(rec: Recommender, question: PersonQuestion) -> Recommendations:
     """The answer for a known person, or for a visitor.
 
     Raises

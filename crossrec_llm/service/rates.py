@@ -12,7 +12,6 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from crossrec_llm.service.options import RateOptions
 from crossrec_llm.service.problems import Refused
-from crossrec_llm.service.tenants import Caller
 
 _WINDOW = 60
 
@@ -34,8 +33,12 @@ class Rates:
         self._tenant = RateLimitItemPerMinute(options.tenant) if options.tenant else None
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    def count(self, caller: Caller) -> dict[str, str]:
+    def count(self, key: str, tenant: str) -> dict[str, str]:
         """Count one request; the headers that tell what is left (draft-ietf-httpapi-ratelimit).
+
+        Parameters
+        ----------
+        key, tenant : their names.
 
         Raises
         ------
@@ -44,8 +47,8 @@ class Rates:
         limits = [
             _Limit(who, id, item)
             for who, id, item in (
-                ("key", caller.name, self._key),
-                ("tenant", caller.tenant.name, self._tenant),
+                ("key", key, self._key),
+                ("tenant", tenant, self._tenant),
             )
             if item is not None
         ]

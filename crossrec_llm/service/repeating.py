@@ -51,8 +51,8 @@ async def once(
     """What `work` gives, or gave when the same body came with this key before.
 
     The key is of the caller: another one's is another key. What was done and could not be written
-    down, because the process was killed in between, is done again; every change is one that does
-    nothing the second time. An answer that was refused is not kept.
+    down, because the process was killed in between, is tried again: most changes then do nothing,
+    or are refused (docs/service.md). An answer that was refused is not kept.
 
     Parameters
     ----------

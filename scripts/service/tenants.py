@@ -12,11 +12,14 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow as pa
 from fastapi.testclient import TestClient
 
@@ -26,6 +29,7 @@ from crossrec_llm.service import RateOptions, ServiceOptions
 from crossrec_llm.service.app import create_app
 from crossrec_llm.service.keys import add_key
 
+THREADS = 4  # that ask at the same time, of all tenants
 NAMES = ("alpha", "beta", "gamma")
 _MOST = 40  # things of a kind that a tenant has added at once
 
@@ -46,6 +50,7 @@ class Side:
     own_users: list[str] = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -56,6 +61,14 @@ class Found:
     statuses: Counter[int] = field(default_factory=Counter)
     crossed: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
+
+    def __add__(self, other: Found) -> Found:
+        return Found(
+            self.operations + other.operations,
+            self.statuses + other.statuses,
+            self.crossed + other.crossed,
+            self.wrong + other.wrong,
+        )
 
 
 def marked_copies(index: Path, folder: Path) -> dict[str, Path]:
@@ -75,13 +88,20 @@ def marked_copies(index: Path, folder: Path) -> dict[str, Path]:
 
 
 def mixed(index: Path, folder: Path, n: int, *, seed: int = 0) -> Found:
-    """`n` operations, each by a tenant drawn, with things of its own or of another."""
-    rng, found = random.Random(seed), Found()
-    with _served(index, folder) as (client, sides):
-        machine = _Machine(client, sides, rng, found)
-        while found.operations.total() < n:
+    """`n` operations, each by a tenant drawn, with things of its own or of another.
+
+    Several threads ask, each for things that it added itself.
+    """
+
+    def asked(thread: int) -> Found:
+        rng, found = random.Random(seed * THREADS + thread), Found()
+        machine = _Machine(client, deepcopy(sides), rng, found, thread)
+        while found.operations.total() < n / THREADS:
             machine.step()
-    return found
+        return found
+
+    with _served(index, folder) as (client, sides), ThreadPoolExecutor(THREADS) as threads:
+        return sum(threads.map(asked, range(THREADS)), start=Found())
 
 
 @contextmanager
@@ -90,7 +110,7 @@ def _served(index: Path, folder: Path) -> Iterator[tuple[TestClient, list[Side]]
     scopes = ("read", "write", "admin")
     secrets = {name: add_key(file, name, tenant=name, scopes=scopes)[0] for name in NAMES}
     app = create_app(ServiceOptions(tenants=places, keys=file, rates=RateOptions(key=0, tenant=0)))
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
         with Recommender.open(index) as recommender:
             items, users = list(recommender.catalogue.ids), list(recommender.generation.users.ids)
         yield client, [Side(name, secrets[name], items, users) for name in NAMES]
@@ -98,9 +118,10 @@ def _served(index: Path, folder: Path) -> Iterator[tuple[TestClient, list[Side]]
 
 class _Machine:
     def __init__(
-        self, client: TestClient, sides: list[Side], rng: random.Random, found: Found
+        self, client: TestClient, sides: list[Side], rng: random.Random, found: Found, thread: int
     ) -> None:
         self.client, self.sides, self.rng, self.found = client, sides, rng, found
+        self.thread = thread
         self.count = 0
         self.often: dict[Callable[[Side, Side], None], int] = {
             self.for_user: 24,
@@ -115,6 +136,10 @@ class _Machine:
             self.user_of_another: 8,
             self.item_of_another: 8,
             self.answer_of_another: 3,
+            self.look: 12,
+            self.look_at_another: 6,
+            self.show: 6,
+            self.outcome_of_another: 3,
             self.add_item: 1,
             self.add_events: 4,
             self.pin: 2,
@@ -131,23 +156,34 @@ class _Machine:
         self, side: Side, method: str, address: str, *, echo: str = "", status: int | None = 200,
         what: str = "", headers: dict[str, str] | None = None, **sent: Any,
     ) -> dict[str, Any]:  # fmt: skip
-        """One request; `echo`: what of it may come back in words, `status`: what is to come."""
+        """One request of /v1; as `request`."""
+        answer = self.request(side, method, f"/v1/{address}", echo=echo, status=status,
+                              what=what or address, headers=headers, **sent)  # fmt: skip
+        return dict(answer.json())
+
+    def request(
+        self, side: Side, method: str, address: str, *, echo: str, status: int | None,
+        what: str, headers: dict[str, str] | None = None, **sent: Any,
+    ) -> httpx.Response:  # fmt: skip
+        """`echo`: what of it may come back in words, `status`: what is to come; None = no bug."""
         answer = self.client.request(
             method,
-            f"/v1/{address}",
+            address,
             headers={"Authorization": f"Bearer {side.secret}", **(headers or {})},
             **sent,
         )
-        self.found.operations[what or address] += 1
+        self.found.operations[what] += 1
         self.found.statuses[answer.status_code] += 1
-        told = answer.json()
-        text = str(told).replace(echo, "") if echo else str(told)
+        is_json = answer.headers["content-type"].endswith("json")
+        text = str(answer.json()) if is_json else answer.text
+        text = text.replace(echo, "") if echo else text
         for other in self.sides:
             if other is not side and (mark(other.name) in text or f"-{other.name}-" in text):
                 self.found.crossed.append(f"{side.name} was told of {other.name}: {address} {sent}")
-        if status is not None and answer.status_code != status:
+        expected = answer.status_code < 500 if status is None else answer.status_code == status
+        if not expected:
             self.found.wrong.append(f"{address} {sent}: {answer.status_code} {answer.text[:300]}")
-        return dict(told)
+        return answer
 
     def a_user(self, side: Side) -> str:
         return self.rng.choice([*side.own_users, *side.users])
@@ -158,12 +194,15 @@ class _Machine:
     # -- what a tenant has itself
 
     def for_user(self, side: Side, _: Side) -> None:
-        body = {"user_id": self.a_user(side), "k": self.rng.choice([5, 10]), "page_size": 4}
-        answer = self.ask(side, "POST", "recommendations", json=body)
-        if "next" in answer:
-            side.cursors = [*side.cursors[-_MOST:], answer["next"]]
-        if self.rng.random() < 0.1:
+        body = {"user_id": self.a_user(side), "k": self.rng.choice([5, 10])}
+        if whole := self.rng.random() < 0.1:
+            answer = self.ask(side, "POST", "recommendations", json=body)
+        else:
+            answer = self.ask(side, "POST", "recommendations", json={**body, "page_size": 4})
+        if whole:
             side.answers = [*side.answers[-_MOST:], answer]
+        elif "next" in answer:
+            side.cursors = [*side.cursors[-_MOST:], answer["next"]]
 
     def similar(self, side: Side, _: Side) -> None:
         self.ask(side, "POST", "similar", json={"item_id": self.an_item(side), "k": 5})
@@ -191,7 +230,51 @@ class _Machine:
             cursor = self.rng.choice(side.cursors)
             self.ask(side, "POST", "next", status=None, json={"cursor": cursor})
 
+    def look(self, side: Side, _: Side) -> None:
+        """One of the pages; every list has a title, and so the mark."""
+        user, item = self.a_user(side), self.an_item(side)
+        address, params = self.rng.choice(
+            [
+                ("/", {"user": user}),
+                ("/", {"item": item}),
+                ("/compare", {"user": user, "b.diversity": "0.5"}),
+                ("/people", {"user": user}),
+                ("/suggest", {"of": "item", "item": item}),
+            ]
+        )
+        answer = self.request(side, "GET", address, echo="", status=200, what=address,
+                              params=params)  # fmt: skip
+        if mark(side.name) not in answer.text:
+            self.found.wrong.append(f"{address} {params}: nothing of {side.name} is in it")
+        for address in ("/map", "/bridges", "/health", "/reports"):
+            if self.rng.random() < 0.05:
+                self.request(side, "GET", address, echo="", status=200, what=address)
+
+    def show(self, side: Side, _: Side) -> None:
+        """What is shown is recorded, with what came of it."""
+        body = {"user_id": self.a_user(side), "k": 5}
+        told = self.ask(side, "POST", "exposures", json=body)
+        items = told.get("answer", {}).get("items", [])
+        if items:
+            shown = (told["exposure_id"], items[0]["item_id"])
+            if body["user_id"] in side.own_users:  # else another may have shown just the same
+                side.shown = [*side.shown[-_MOST:], shown]
+            self.ask(side, "POST", "outcomes", json=_clicked(*shown))
+
     # -- what another one has
+
+    def look_at_another(self, side: Side, other: Side) -> None:
+        if other.own_users:
+            user = self.rng.choice(other.own_users)
+            address = self.rng.choice(["/", "/compare", "/people"])
+            self.request(side, "GET", address, echo=user, status=404,
+                         what=f"{address} of another", params={"user": user})  # fmt: skip
+
+    def outcome_of_another(self, side: Side, other: Side) -> None:
+        if other.shown:
+            sent = _clicked(*self.rng.choice(other.shown))
+            self.ask(side, "POST", "outcomes", status=404,
+                     what="outcome of another", json=sent)  # fmt: skip
 
     def further_of_another(self, side: Side, other: Side) -> None:
         if other.cursors:
@@ -229,7 +312,7 @@ class _Machine:
 
     def add_item(self, side: Side, _: Side) -> None:
         self.count += 1
-        item_id = f"item-{side.name}-{self.count}"
+        item_id = f"item-{side.name}-{self.thread}-{self.count}"
         row = {"item_id": item_id, "title": f"Thing {self.count} {mark(side.name)}",
                "brand": mark(side.name), "category": "Garden > Tools"}  # fmt: skip
         self.ask(side, "POST", "items", json={"items": [row]}, what="add items")
@@ -239,7 +322,7 @@ class _Machine:
 
     def add_events(self, side: Side, _: Side) -> None:
         if len(side.own_users) < _MOST:
-            user = f"user-{side.name}-{len(side.own_users)}"
+            user = f"user-{side.name}-{self.thread}-{len(side.own_users)}"
             side.own_users.append(user)
         else:
             user = self.rng.choice(side.own_users)
@@ -262,12 +345,22 @@ class _Machine:
     def same_key(self, side: Side, other: Side) -> None:
         """The same key and body by two tenants are two changes."""
         self.count += 1
-        key = {"Idempotency-Key": f"key {self.count}"}
-        rows = [{"user_id": side.users[0], "item_id": side.items[0], "event": f"e{self.count}"}]
+        key = {"Idempotency-Key": f"key {self.thread} {self.count}"}
+        rows = [
+            {
+                "user_id": side.users[0],
+                "item_id": side.items[0],
+                "event": f"e{self.thread}-{self.count}",
+            }
+        ]
         for one in (side, other):
             told = self.ask(one, "POST", "events", json={"events": rows}, headers=key)
             if told.get("added") != 1:
                 self.found.crossed.append(f"{one.name} was answered with another's change")
+
+
+def _clicked(exposure_id: str, item_id: str) -> dict[str, Any]:
+    return {"outcomes": [{"exposure_id": exposure_id, "item_id": item_id}]}
 
 
 def _user_of(cursor: str) -> str:

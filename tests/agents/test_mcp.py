@@ -28,7 +28,10 @@ from crossrec_llm.agents.server import create_server
 from crossrec_llm.agents.tools import LONGEST
 from crossrec_llm.cli.main import app as command_line
 from crossrec_llm.errors import QueryError
-from crossrec_llm.service.keys import Keys, add_key
+from crossrec_llm.service import RateOptions
+from crossrec_llm.service.headers import POLICY
+from crossrec_llm.service.keys import SCOPES, Keys, add_key
+from crossrec_llm.service.rates import Rates
 
 READING = {"recommend", "like", "similar", "explain", "profile"}
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -90,7 +93,13 @@ async def _everything(client: Client) -> dict[str, Any]:
         await call("add_events", events=[event, event])
         await call("pin", user_id="u0", sentence="I bake my own bread")
         await call("strike", user_id="u0", item_ids=[known["history"][0]["item_id"]])
+        both = (await call("profile", user_id="u0"))["corrections"]
+        assert [one["kind"] for one in both] == ["pin", "strike"]
+        assert [one["number"] for one in both] == [
+            got[kind]["number"] for kind in ("pin", "strike")
+        ]
         await call("undo", user_id="u0")
+        await call("profile", user_id="u0")
     for uri in ("crossrec://categories", f"crossrec://items/{first}"):
         read = await client.read_resource(uri)
         got[uri] = json.loads(read.contents[0].text)
@@ -107,9 +116,8 @@ def test_over_stdio_every_tool_is_listed_and_called(written: Path) -> None:
 
     assert got["tools"].keys() == READING | WRITING
     assert got["add_events"]["added"] == 1
-    assert [one["sentence"] for one in got["pin"]["corrections"]] == ["I bake my own bread"]
-    assert [one["kind"] for one in got["strike"]["corrections"]] == ["pin", "strike"]
-    assert [one["kind"] for one in got["undo"]["corrections"]] == ["pin"]
+    assert got["undo"] == {"kind": "undo", "number": None}
+    assert [one["kind"] for one in got["profile"]["corrections"]] == ["pin"]
     with Recommender.open(written) as rec:
         assert rec.profile("newcomer").history[0].item.item_id == got["first"]
 
@@ -221,7 +229,7 @@ def test_tools_say_what_they_do_and_what_they_may_change(rec: Recommender, tmp_p
         assert 20 < len(tool.description) < 400
         assert tool.input_schema["additionalProperties"] is False
         told = json.dumps(tool.output_schema)
-        assert tool.name == "add_events" or '"title": {"description": "Untrusted text' in told
+        assert tool.name in WRITING or '"title": {"description": "Untrusted text' in told
 
 
 def test_answers_are_those_of_the_recommender(rec: Recommender, ask: Callable[..., Any]) -> None:
@@ -398,27 +406,94 @@ def test_a_page_elsewhere_cannot_reach_loopback_by_a_name_of_its_own(
         assert client.post("/mcp", json=LIST, headers=JSON).status_code == 421
 
 
-def test_with_keys_it_takes_one_that_is_known_and_may(
+def test_with_keys_it_takes_one_that_is_known(
     rec: Recommender, ran: list[Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "keys.json"
     reader, _ = add_key(file, "reader", tenant="default")
-    writer, _ = add_key(file, "writer", tenant="default", scopes=("read", "write"))
     other, _ = add_key(file, "other", tenant="other", scopes=("read", "write"))
 
-    run_http(create_server(rec), "0.0.0.0", 8001, Gate(Keys(file), "read"))
-    run_http(create_server(rec, tmp_path), "0.0.0.0", 8001, Gate(Keys(file), "write"))
+    run_http(create_server(rec), "0.0.0.0", 8001, Gate(Keys(file)))
     got = []
-    for app, _ in ran:
-        with TestClient(app) as client:
-            for secret in ("", "crk_wrong", reader, writer, other):
-                headers = JSON | ({"authorization": f"Bearer {secret}"} if secret else {})
-                got.append(client.post("/mcp", json=LIST, headers=headers).status_code)
-            file.chmod(0o644)
-            got.append(client.post("/mcp", json=LIST, headers=headers).status_code)
-            file.chmod(0o600)
+    with TestClient(ran[0][0]) as client:
+        for secret in ("", "crk_wrong", reader, other):
+            got.append(client.post("/mcp", json=LIST, headers=_with(secret)).status_code)
+        file.chmod(0o644)
+        got.append(client.post("/mcp", json=LIST, headers=_with(reader)).status_code)
 
-    assert got == [401, 401, 200, 200, 401, 503, 401, 401, 403, 200, 401, 503]
+    assert got == [401, 401, 200, 401, 503]
+
+
+def test_a_key_calls_the_tools_of_its_scopes(written: Path, ran: list[Any], tmp_path: Path) -> None:
+    """A whole history is told to admins only, by whichever tool."""
+    file = tmp_path / "keys.json"
+    secrets = {
+        scope: add_key(file, scope, tenant="default", scopes=(scope,))[0] for scope in SCOPES
+    }
+    may: dict[str, set[str]] = {scope: set() for scope in SCOPES}
+    with Recommender.open(written) as rec:
+        struck = rec.profile("u0").history[0].item
+        listed = rec.for_user("u0").ids[0]
+        run_http(create_server(rec, written), "0.0.0.0", 8001, Gate(Keys(file)))
+        with TestClient(ran[0][0]) as client:
+
+            def said(scope: str, method: str, **params: Any) -> str:
+                body = {**LIST, "method": method, "params": params}
+                answer = client.post("/mcp", json=body, headers=_with(secrets[scope]))
+                return json.dumps(answer.json())
+
+            for scope in SCOPES:
+                for name, arguments in {
+                    "recommend": {"user_id": "u0"},
+                    "like": {"text": "seeds"},
+                    "similar": {"item_id": listed},
+                    "explain": {"user_id": "u0", "item_id": listed},
+                    "profile": {"user_id": "u0"},
+                    "add_events": {"events": [{"user_id": "u1", "item_id": listed}]},
+                    "pin": {"user_id": "u0", "sentence": "I bake my own bread"},
+                    "strike": {"user_id": "u0", "item_ids": [struck.item_id]},
+                    "undo": {"user_id": "u0"},
+                }.items():
+                    text = said(scope, "tools/call", name=name, arguments=arguments)
+                    if "structuredContent" in text:
+                        may[scope].add(name)
+                    else:
+                        assert "this key has no " in text, text
+                    assert name not in WRITING or struck.title not in text
+                if "contents" in said(scope, "resources/read", uri="crossrec://categories"):
+                    may[scope].add("categories")
+
+    assert may == {
+        "read": READING - {"profile"} | {"categories"},
+        "write": WRITING,
+        "admin": {"profile"},
+    }
+
+
+def test_a_key_is_of_the_tenant_and_does_not_ask_too_often(
+    rec: Recommender, ran: list[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "keys.json"
+    secrets = [add_key(file, tenant, tenant=tenant)[0] for tenant in ("default", "garden")]
+    gate = Gate(Keys(file), "garden", Rates(RateOptions(key=2)))
+
+    run_http(create_server(rec), "0.0.0.0", 8001, gate)
+    with TestClient(ran[0][0]) as client:
+        got = [
+            client.post("/mcp", json=LIST, headers=_with(secret))
+            for secret in (*secrets, secrets[1], secrets[1])
+        ]
+
+    assert [one.status_code for one in got] == [401, 200, 200, 429]
+    assert int(got[3].headers["retry-after"]) > 0
+    assert "more than 2 requests a minute by this key" in got[3].text
+    for one in got:
+        assert one.headers["content-security-policy"] == POLICY
+        assert one.headers["x-content-type-options"] == "nosniff"
+
+
+def _with(secret: str) -> dict[str, str]:
+    return JSON | ({"authorization": f"Bearer {secret}"} if secret else {})
 
 
 def test_the_command_says_what_is_missing(
@@ -432,6 +507,7 @@ def test_the_command_says_what_is_missing(
 
     assert "give --http too" in refused("--port", "9")
     assert "without keys only this machine" in refused("--http", "--host", "0.0.0.0")
+    assert "give --keys too" in refused("--http", "--tenant", "garden")
     none = str(tmp_path / "none.json")
     assert "there is no file of keys" in refused("--http", "--keys", none)
     monkeypatch.setitem(sys.modules, "crossrec_llm.agents.listening", None)

@@ -26,7 +26,13 @@ from crossrec_llm import (
     restore,
     verify,
 )
-from crossrec_llm.errors import QueryError, RecipeError, UnknownExperiment, UnknownExposure
+from crossrec_llm.errors import (
+    QueryError,
+    RecipeError,
+    StoreUnavailable,
+    UnknownExperiment,
+    UnknownExposure,
+)
 from crossrec_llm.experimenting import recording
 from crossrec_llm.store import Ledger
 
@@ -279,3 +285,28 @@ def test_reports_are_right_about_people_whose_clicks_are_known(tiny_made) -> Non
     assert found["runs in which a recipe without support was not told of"] == 1
     assert found["SNIPS intervals that hold the truth"] >= 0.6
     assert found["doubly robust intervals that hold the truth"] >= 0.6
+
+
+def test_nothing_is_kept_of_an_experiment_that_ended(begun: Path) -> None:
+    with Recommender.open(begun) as rec, Recorder(rec) as recorder:
+        arms = {recorder.for_user(f"u{n}").arm for n in range(12)}
+        assert recorder._arms.keys() == arms
+        end_experiment(begun, "lists")
+        assert recorder.for_user("u0").arm == ""
+        assert recorder._arms == {}
+
+
+def test_a_recorder_that_was_closed_records_nothing(begun: Path) -> None:
+    with Recommender.open(begun) as rec:
+        recorder = Recorder(rec)
+        shown = recorder.for_user("u1")
+        recorder.close()
+        for again in (
+            lambda: recorder.for_user("u1"),
+            lambda: recorder.expose(shown.answer),
+            lambda: recorder.record([]),
+        ):
+            with pytest.raises(StoreUnavailable, match="was closed"):
+                again()
+        recorder.close()
+        assert recorder._open is None

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from crossrec_llm import Recommender
 from crossrec_llm.service import LimitOptions, ServiceOptions
 from crossrec_llm.service.app import create_app
 from crossrec_llm.store import Ledger, answered
+from crossrec_llm.store.answered import Answered
 
 NEW = {"item_id": "new-1", "title": "A blue lantern", "category": "Garden > Lights"}
 
@@ -131,6 +133,33 @@ def test_a_key_makes_a_change_once(own: TestClient, own_index: Path, rec) -> Non
         kept = str(connection.execute("SELECT * FROM answered").fetchall())
     connection.close()
     assert not any(word in kept for word in ("order-1", "visitor-77", item_id, "no item"))
+
+
+def test_a_correction_that_could_not_be_noted_is_refused_the_second_time(
+    own: TestClient, own_index: Path, rec, monkeypatch
+) -> None:
+    """As docs/service.md says: it was made once, and stands."""
+    taken = rec.profile("u0").history[0].item.item_id
+
+    def died(*_: object) -> None:
+        raise OSError("the process was killed here")
+
+    for n, (change, words) in enumerate(
+        (
+            ({"pin": "I grow tomatoes"}, "is pinned already"),
+            ({"strike": [taken]}, "is struck already"),
+            ({"undo": 1}, "there is no correction 1"),
+        )
+    ):
+        sent = {"json": {"user_id": "u0", **change}, "headers": {"Idempotency-Key": f"key {n}"}}
+        with monkeypatch.context() as now:
+            now.setattr(Answered, "keep", died)
+            assert own.post("/v1/profile/corrections", **sent).status_code >= 500
+        again = own.post("/v1/profile/corrections", **sent)
+        assert (again.status_code, words in again.json()["detail"]) == (422, True)
+
+    with Recommender.open(own_index) as now_known:
+        assert [one.items for one in now_known.profile("u0").corrections] == [(taken,)]
 
 
 def test_a_refused_change_is_not_kept(own: TestClient, rec) -> None:

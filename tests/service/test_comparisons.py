@@ -39,6 +39,23 @@ def test_an_answer_is_asked_again(client: TestClient, rec, user_id: str, kind: s
     assert told.json()["answer"]["items"] == answer["items"]
 
 
+def test_a_page_is_not_replayed_and_not_compared(client: TestClient, user_id: str) -> None:
+    question = {"user_id": user_id, "k": 6}
+    first = client.post("/v1/recommendations", json={**question, "page_size": 4}).json()
+    last = client.post("/v1/next", json={"cursor": first["next"]}).json()
+    whole = client.post("/v1/recommendations", json={**question, "page_size": 6}).json()
+
+    given = [client.post("/v1/replay", json=answer) for answer in (first, last, whole)]
+    assert [one.status_code for one in given] == [422, 422, 200]
+    assert "a page of a list" in given[0].json()["detail"]
+    assert given[2].json()["reproduced"]
+
+    body = {"question": {**question, "page_size": 4}, "changed": {}}
+    refused = client.post("/v1/compare", json=body)
+    assert refused.status_code == 422
+    assert "page_size" in refused.json()["detail"]
+
+
 def test_what_has_changed_since_is_told(own: TestClient, user_id: str) -> None:
     answer = own.post("/v1/recommendations", json={"user_id": user_id}).json()
     gone = answer["items"][0]["item_id"]

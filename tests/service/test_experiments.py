@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 from crossrec_llm import Experiment, begin_experiment, end_experiment
 from crossrec_llm.service import ServiceOptions
 from crossrec_llm.service.app import create_app
+from crossrec_llm.service.keys import SCOPES, add_key
 from crossrec_llm.store import Ledger
 
 ARMS = {
@@ -95,3 +96,22 @@ def test_what_cannot_be_recorded(client: TestClient, path, body, status: int, wo
     assert given.status_code == status
     assert given.headers["content-type"] == "application/problem+json"
     assert words in given.json()["detail"]
+
+
+def test_an_exposure_takes_a_key_that_may_read_and_write(index: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    app = create_app(ServiceOptions(tenants={"default": index}, keys=_keys(file)))
+    got = {}
+    with TestClient(app, "http://127.0.0.1") as client:
+        for given in (*((scope,) for scope in SCOPES), ("read", "write")):
+            secret, _ = add_key(file, "+".join(given), tenant="default", scopes=given)
+            sent = {"json": {"user_id": "u1"}, "headers": {"Authorization": f"Bearer {secret}"}}
+            got[given] = client.post("/v1/exposures", **sent)
+
+    assert [answer.status_code for answer in got.values()] == [403, 403, 403, 200]
+    assert "no 'read' scope" in got["write",].json()["detail"]
+
+
+def _keys(file: Path) -> Path:
+    add_key(file, "another", tenant="default")
+    return file

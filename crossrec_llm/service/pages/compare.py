@@ -38,7 +38,7 @@ class Side(Settings):
 
 @dataclass(frozen=True)
 class _Both:
-    """Two lists for one person, and what was said of their items."""
+    """Two lists for one person, and what was said of their items, as far as one may know."""
 
     before: Recommendations
     after: Recommendations
@@ -87,7 +87,8 @@ async def compare(request: Request, asked: Reading) -> HTMLResponse:
 
 def _both(rec: Recommender, asked: Asked, one: Side, two: Side) -> _Both:
     before, after = (_answer(rec, asked, side) for side in (one, two))
-    judged = {said.item_id: bool(said.good) for said in judgements(rec, one.user)}
+    told = judgements(rec, one.user) if asked.may("admin") else []
+    judged = {said.item_id: bool(said.good) for said in told}
     return _Both(before, after, side_by_side(before, after), judged)
 
 

@@ -99,12 +99,17 @@ def categories(rec: Recommender) -> list[str]:
 
 @router.get("/suggest")
 async def suggest(request: Request, asked: Reading, of: Literal["user", "item"]) -> HTMLResponse:
-    """Ids of people, or of items, that go with what was typed: `q`, or the field's own name."""
+    """Ids of people, or of items, that go with what was typed: `q`, or the field's own name.
+
+    Who the people are is told to admins; nobody is suggested to others.
+    """
     typed = [value for name, value in request.query_params.multi_items() if name != "of"]
     words = (typed[0] if typed else "").strip()[:LONGEST]
 
     def work(rec: Recommender) -> list[tuple[str, str]]:
-        return people_like(rec, words) if of == "user" else items_like(rec, words)
+        if of == "item":
+            return items_like(rec, words)
+        return people_like(rec, words) if asked.may("admin") else []
 
     return page("suggest.html", found=await asked.do(work))
 
