@@ -128,7 +128,7 @@ def _ids(text: str) -> list[str]:
     """Of a JSON list; QueryError where it is something else."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise QueryError("shown is a JSON list of item ids")
