@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -34,28 +34,38 @@ Text = Annotated[str, Query(max_length=1_000)]
 _LISTED = 20
 _TITLES = 50
 _PATH = 30
-_KEPT = 4
 
 
-@dataclass(eq=False)
 class Maps:
-    """The maps that a process has read, and those that it has had made; `app.state.maps`."""
+    """The maps that a process has read, one of each index, and those that it has had made.
 
-    _read: OrderedDict[tuple[Path, str, int], Points] = field(default_factory=OrderedDict)
-    _making: dict[tuple[Path, str], subprocess.Popen[bytes]] = field(default_factory=dict)
+    `app.state.maps`; any thread may ask.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._read: dict[Path, tuple[str, Points]] = {}
+        self._making: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
 
     def points(self, index: Path, rec: Recommender) -> Points | None:
-        """The points of the generation that answers; None while there is no map of it."""
+        """The points of the generation that answers; None while there is no map of it.
+
+        The map is read once; what came and went since is looked up in the catalogue.
+        """
         generation = rec.generation
-        key = (index, generation.name, generation.live.change)
-        if key not in self._read:
-            found = stored_map(index, generation)
+        with self._lock:
+            name, kept = self._read.get(index, ("", None))
+            if kept is None or name != generation.name:
+                found = stored_map(index, generation)
+            elif kept.are_of(generation):
+                return kept
+            else:
+                found = kept.map
             if found is None:
                 return None
-            self._read[key] = Points.of(found, generation)
-            while len(self._read) > _KEPT:
-                self._read.popitem(last=False)
-        return self._read[key]
+            points = Points.of(found, generation)
+            self._read[index] = generation.name, points
+            return points
 
     def making(self, index: Path, generation: str, *, again: bool = False) -> Making:
         """How far the map is; it is begun where nobody has, or it failed and is to be tried anew.
@@ -65,20 +75,22 @@ class Maps:
         StoreUnavailable : the folder of the index cannot be written.
         """
         key = (index, generation)
-        if (child := self._making.get(key)) and child.poll() is not None:
-            del self._making[key]
-        now = look(index, generation)
-        if now.state == "none" or (now.state == "failed" and again):
-            if child := start(index, generation):
-                self._making[key] = child
-            return Making("making", "starting")
-        return now
+        with self._lock:
+            if (child := self._making.get(key)) and child.poll() is not None:
+                del self._making[key]
+            now = look(index, generation)
+            if now.state == "none" or (now.state == "failed" and again):
+                if child := start(index, generation):
+                    self._making[key] = child
+                return Making("making", "starting")
+            return now
 
     def close(self) -> None:
         """End what is still being made; the next that asks begins it anew."""
-        for (index, generation), child in self._making.items():
-            stop(index, generation, child)
-        self._making.clear()
+        with self._lock:
+            for (index, generation), child in self._making.items():
+                stop(index, generation, child)
+            self._making.clear()
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +105,19 @@ class Points:
     content: bytes
     etag: str
     seen: np.ndarray
+    codes: np.ndarray
     map: CatalogueMap
+
+    def are_of(self, generation: Generation) -> bool:
+        """Whether the same is to be seen of a generation, in the same categories."""
+        seen, codes = _seen(self.map, generation)
+        return bool((seen == self.seen).all() and (codes == self.codes).all())
 
     @classmethod
     def of(cls, found: CatalogueMap, generation: Generation) -> Points:
         catalogue, n = generation.catalogue, len(found.marks)
-        closed = generation.walls.closed(OUTSIDE)
-        seen = catalogue.present[:n] & ~closed[:n] & ((found.marks & NOWHERE) == 0)
+        seen, codes = _seen(found, generation)
         marks = np.where(seen, found.marks, NOWHERE).astype(np.uint8)
-        codes = np.where(seen, catalogue.top_codes[:n], 0)
         counts = np.bincount(codes[seen], minlength=len(catalogue.top_names)).tolist()
         header = {
             "generation": generation.name,
@@ -127,7 +143,15 @@ class Points:
             )
         )
         etag = f'"{hashlib.sha256(content).hexdigest()[:24]}"'
-        return cls(content, etag, seen, found)
+        return cls(content, etag, seen, codes, found)
+
+
+def _seen(found: CatalogueMap, generation: Generation) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) bool: what of a map is to be seen; and (n,) codes of its top categories, else 0."""
+    catalogue, n = generation.catalogue, len(found.marks)
+    closed = generation.walls.closed(OUTSIDE)
+    seen = catalogue.present[:n] & ~closed[:n] & ((found.marks & NOWHERE) == 0)
+    return seen, np.where(seen, catalogue.top_codes[:n], 0)
 
 
 @dataclass(frozen=True)
