@@ -53,6 +53,7 @@ async def for_you(request: Request, asked: Reading) -> HTMLResponse:
         return (_shown(rec, settings) if settings.asks else None), categories(rec)
 
     shown, tops = await asked.do(work)
+    keyed = asked.service.keys is not None
     return page(
         "foryou.html",
         here="/",
@@ -60,7 +61,8 @@ async def for_you(request: Request, asked: Reading) -> HTMLResponse:
         shown=shown,
         tops=tops,
         hidden=hidden(settings, tops),
-        copied=copies(settings, str(request.base_url)) if shown else None,
+        copied=copies(settings, str(request.base_url), keyed=keyed) if shown else None,
+        keyed=keyed,
     )
 
 
