@@ -21,7 +21,6 @@ from crossrec_llm.resources import default_index
 from crossrec_llm.store import Index
 from crossrec_llm.store.files import disk_errors, write_atomically
 from crossrec_llm.store.index import DERIVED, load_generation
-from crossrec_llm.tables.walls import OUTSIDE
 
 FAR, ALONE, UNREACHED, NOWHERE = 1, 2, 4, 128
 """Bits of a mark; what is NOWHERE has no place on the map."""
@@ -56,7 +55,7 @@ class CatalogueMap:
         """Lay out the vectors of a generation in the space; the same for the same seed."""
         started = time.perf_counter()
         catalogue, n = generation.catalogue, len(generation.catalogue)
-        rows = np.flatnonzero(catalogue.present & ~generation.walls.closed(OUTSIDE))
+        rows = np.flatnonzero(generation.visible)
         positions = np.zeros((n, 2), np.uint16)
         marks = np.full(n, NOWHERE, np.uint8)
         marks[rows] = 0

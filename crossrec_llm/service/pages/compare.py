@@ -65,7 +65,7 @@ async def compare(request: Request, asked: Reading) -> HTMLResponse:
 
     def work(rec: Recommender) -> tuple[_Both | None, Sequence[str], list[KeptGeneration]]:
         shown = _both(rec, asked, one, two) if one.user else None
-        return shown, categories(rec), _generations(asked)
+        return shown, categories(rec.generation), _generations(asked)
 
     shown, tops, kept = await asked.do(work)
     return page(

@@ -50,7 +50,7 @@ async def for_you(request: Request, asked: Reading) -> HTMLResponse:
     settings.within(asked.service.options.limits)
 
     def work(rec: Recommender) -> tuple[_Shown | None, Sequence[str]]:
-        return (_shown(rec, settings) if settings.asks else None), categories(rec)
+        return (_shown(rec, settings) if settings.asks else None), categories(rec.generation)
 
     shown, tops = await asked.do(work)
     keyed = asked.service.keys is not None
@@ -92,10 +92,10 @@ def hidden(settings: Settings, tops: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def categories(rec: Recommender) -> list[str]:
-    """The top categories that items are in."""
-    catalogue = rec.catalogue
-    there = np.unique(catalogue.top_codes[catalogue.present])
+def categories(generation: Generation) -> list[str]:
+    """The top categories that items are in, outside of all walls."""
+    catalogue = generation.catalogue
+    there = np.unique(catalogue.top_codes[generation.visible])
     return [catalogue.top_names[code] for code in there if code != catalogue.no_category]
 
 
@@ -125,8 +125,12 @@ def people_like(rec: Recommender, start: str) -> list[tuple[str, str]]:
 
 
 def items_like(rec: Recommender, words: str) -> list[tuple[str, str]]:
-    """(id, title) of items whose id begins with a text, then of those with it in the title."""
-    catalogue = rec.catalogue
+    """(id, title) of items whose id begins with a text, then of those with it in the title.
+
+    None lies behind a wall.
+    """
+    generation = rec.generation
+    catalogue = generation.catalogue
     if not words:
         return []
     columns: Any = catalogue.table
@@ -136,7 +140,7 @@ def items_like(rec: Recommender, words: str) -> list[tuple[str, str]]:
     ]
     found: dict[int, None] = {}
     for hit in hits:
-        rows = np.flatnonzero(np.asarray(hit) & catalogue.present)
+        rows = np.flatnonzero(np.asarray(hit) & generation.visible)
         found |= dict.fromkeys(rows[:SUGGESTED].tolist())
     items = [catalogue.item(row) for row in list(found)[:SUGGESTED]]
     return [(one.item_id, one.title) for one in items]

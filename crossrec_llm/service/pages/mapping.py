@@ -24,7 +24,6 @@ from crossrec_llm.records import Item
 from crossrec_llm.service.asked import Asked, Reading
 from crossrec_llm.service.pages.rendering import page
 from crossrec_llm.service.problems import Refused
-from crossrec_llm.tables.walls import OUTSIDE
 
 router = APIRouter()
 
@@ -99,7 +98,8 @@ class Points:
 
     content : uint32 length of the header; the header, with spaces up to a multiple of 4; and in the
         order of the rows (n, 2) uint16 positions, (n,) uint16 categories, (n,) uint8 marks; all
-        little-endian. What is not to be seen has position 0, category 0 and the mark NOWHERE.
+        little-endian. What is not to be seen has position 0, category 0 and the mark NOWHERE; a
+        category with nothing to be seen has no name.
     """
 
     content: bytes
@@ -123,7 +123,7 @@ class Points:
             "generation": generation.name,
             "items": n,
             "categories": [
-                {"name": name or "without a category", "count": count}
+                {"name": (name or "without a category") if count else "", "count": count}
                 for name, count in zip(catalogue.top_names, counts, strict=True)
             ],
             "marks_told": [
@@ -149,8 +149,7 @@ class Points:
 def _seen(found: CatalogueMap, generation: Generation) -> tuple[np.ndarray, np.ndarray]:
     """(n,) bool: what of a map is to be seen; and (n,) codes of its top categories, else 0."""
     catalogue, n = generation.catalogue, len(found.marks)
-    closed = generation.walls.closed(OUTSIDE)
-    seen = catalogue.present[:n] & ~closed[:n] & ((found.marks & NOWHERE) == 0)
+    seen = generation.visible[:n] & ((found.marks & NOWHERE) == 0)
     return seen, np.where(seen, catalogue.top_codes[:n], 0)
 
 
@@ -281,7 +280,7 @@ def _about(
         return About(title, path + wanted, notes, user=user_id)
     if item_id:
         row = catalogue.row(item_id)
-        if rec.generation.walls.closed(OUTSIDE)[row]:
+        if not rec.generation.visible[row]:
             raise UnknownItem(item_id, [])
         one = catalogue.item(row)
         found = rec.similar(item_id)
@@ -307,7 +306,7 @@ def _search(generation: Generation, q: str) -> list[int]:
     """Rows of an id, then of titles with every word, what most people took first; one too many."""
     catalogue = generation.catalogue
     titles = catalogue.table["title"]
-    hit = catalogue.present & ~generation.walls.closed(OUTSIDE)
+    hit = generation.visible
     exact = [catalogue.row(q)] if q in catalogue else []
     exact = [row for row in exact if hit[row]]
     for word in q.split()[:8]:
@@ -323,8 +322,8 @@ def _search(generation: Generation, q: str) -> list[int]:
 def _categories(generation: Generation) -> list[tuple[str, int]]:
     """Top categories and how many items of them are seen, the largest first."""
     catalogue = generation.catalogue
-    seen = catalogue.present & ~generation.walls.closed(OUTSIDE)
-    counts = np.bincount(catalogue.top_codes[seen], minlength=len(catalogue.top_names)).tolist()
+    codes = catalogue.top_codes[generation.visible]
+    counts = np.bincount(codes, minlength=len(catalogue.top_names)).tolist()
     named = zip(catalogue.top_names, counts, strict=True)
     return sorted(((n, c) for n, c in named if c), key=lambda pair: (-pair[1], pair[0]))
 
