@@ -83,6 +83,11 @@ class Users:
     def _row_of(self) -> dict[str, int]:
         return {user_id: row for row, user_id in enumerate(self.ids)}
 
+    @cached_property
+    def in_order(self) -> list[str]:
+        """The ids, sorted."""
+        return sorted(self.ids)
+
     def rows(self, user_ids: list[str]) -> np.ndarray:
         """(m,) int64 rows of those ids that have a profile."""
         found = (self._row_of.get(user_id) for user_id in user_ids)

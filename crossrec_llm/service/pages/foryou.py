@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow.compute as pc
@@ -111,15 +110,9 @@ async def suggest(request: Request, asked: Reading, of: Literal["user", "item"])
     return page("suggest.html", found=await asked.do(work))
 
 
-_SORTED: WeakKeyDictionary[Generation, list[str]] = WeakKeyDictionary()
-
-
 def people_like(rec: Recommender, start: str) -> list[tuple[str, str]]:
     """(id, "") of people whose id begins with a text: of those that a build made profiles of."""
-    generation = rec.generation
-    ids = _SORTED.get(generation)
-    if ids is None:
-        ids = _SORTED[generation] = sorted(generation.users.ids)
+    ids = rec.generation.users.in_order
     at = bisect_left(ids, start)
     return [(one, "") for one in ids[at : at + SUGGESTED] if one.startswith(start)]
 
