@@ -86,7 +86,8 @@ def undo(recommender: Recommender, user_id: str, number: int | None = None) -> P
     """
     made = [one.number for one in recommender.ledger.corrections_of(str(user_id))]
     with _writing(recommender) as ledger:
-        if not ledger.undo(str(user_id), number):
+        unknown = number is not None and number not in made  # of any size
+        if unknown or not ledger.undo(str(user_id), number):
             there = f"; there is {', '.join(map(str, made))}" if made else ""
             raise QueryError(
                 f"{user_id!r} has no correction to undo"

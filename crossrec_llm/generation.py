@@ -42,7 +42,7 @@ from crossrec_llm.store import (
     named,
     require_whole,
 )
-from crossrec_llm.tables import Catalogue, Histories, HistoryOptions, Walls
+from crossrec_llm.tables import OUTSIDE, Catalogue, Histories, HistoryOptions, Walls
 
 # Looked at whenever a generation is opened: Arrow can end the process over a damaged file, and what
 # is small sets how everything else is read. `verify` looks at all files.
@@ -82,6 +82,11 @@ class Users:
     @cached_property
     def _row_of(self) -> dict[str, int]:
         return {user_id: row for row, user_id in enumerate(self.ids)}
+
+    @cached_property
+    def in_order(self) -> list[str]:
+        """The ids, sorted."""
+        return sorted(self.ids)
 
     def rows(self, user_ids: list[str]) -> np.ndarray:
         """(m,) int64 rows of those ids that have a profile."""
@@ -305,6 +310,11 @@ class Generation:
         built = self._built_raw
         mean: np.ndarray = built.mean(axis=0) if len(built) else np.zeros(built.shape[1])
         return mean.astype(np.float32)
+
+    @property
+    def visible(self) -> np.ndarray:
+        """(n_items,) bool: the items that are there, and behind no wall."""
+        return self.catalogue.present & (self.walls.behind == OUTSIDE)
 
     @cached_property
     def wording(self) -> Wording:

@@ -155,11 +155,11 @@ class Moments:
         IndexMissing, IndexMismatch, IndexDamaged : what is wrong with it and what to run.
         """
         while True:
-            stamp = _look(path)
+            stamp = stamp_of(path)
             try:
                 return cls(_Opened.of(Index.open(path)), path, stamp)
             except (StoreError, OSError):
-                if _look(path) == stamp:
+                if stamp_of(path) == stamp:
                     raise  # else it was replaced meanwhile, and what was opened removed
 
     @property
@@ -191,7 +191,7 @@ class Moments:
         """What is open, after a look at what is new."""
         if self._path is None:
             return self._opened
-        if _look(self._path, self._stamp) != self._stamp:
+        if stamp_of(self._path, self._stamp) != self._stamp:
             with self._moving:
                 self._reopen(self._path)
         opened = self._opened
@@ -207,7 +207,7 @@ class Moments:
         return self._opened
 
     def _reopen(self, path: Path) -> None:
-        while (stamp := _look(path, self._stamp)) != self._stamp:
+        while (stamp := stamp_of(path, self._stamp)) != self._stamp:
             before = self._opened
             try:
                 index = Index.open(path)
@@ -219,7 +219,7 @@ class Moments:
                     self._opened = _Opened.of(index, before.moment.reader)
                     before.retire()
             except (StoreError, OSError):
-                if _look(path, self._stamp) == stamp:
+                if stamp_of(path, self._stamp) == stamp:
                     raise
                 continue  # it was replaced once more, and this one removed
             self._stamp = stamp
@@ -258,7 +258,7 @@ class Overlaid:
             return self._made[1]
 
 
-def _look(path: Path, otherwise: _Stamp = ()) -> _Stamp:
+def stamp_of(path: Path, otherwise: _Stamp = ()) -> _Stamp:
     """Which manifest and ledger there are: each that is written anew is another file.
 
     What it was before where they cannot be seen: what is open goes on answering.

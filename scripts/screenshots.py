@@ -18,6 +18,8 @@ import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from crossrec_llm.atlas import look, make_map
+from crossrec_llm.publishing import generations
 from crossrec_llm.service import ServiceOptions
 from crossrec_llm.service.app import create_app
 
@@ -33,6 +35,9 @@ SHOTS: tuple[tuple[str, str, str, Literal["light", "dark"]], ...] = (
     ("compare-wide-light", "/compare?user={user}&b.diversity=0.7#found", "wide", "light"),
     ("people-wide-light", "/people?user={user}", "wide", "light"),
     ("people-narrow-dark", "/people?user={user}#found", "narrow", "dark"),
+    ("map-wide-light", "/map?user={user}", "wide", "light"),
+    ("bridges-wide-light", "/bridges", "wide", "light"),
+    ("health-narrow-dark", "/health", "narrow", "dark"),
 )
 
 
@@ -46,6 +51,9 @@ def main() -> None:
         "a browser is needed (on Debian: apt-get install chromium)"
     )
     asked.out.mkdir(parents=True, exist_ok=True)
+    name = next(one.name for one in generations(asked.index) if one.state == "live")
+    if look(asked.index, name).state != "made":
+        make_map(asked.index)
     app = create_app(ServiceOptions(tenants={"default": asked.index}))
     item = _missed(app, asked.user)
     with serving(app) as base, sync_playwright() as started:

@@ -14,14 +14,13 @@ import numpy as np
 from crossrec_llm.atlas.layout import lay_out
 from crossrec_llm.atlas.marks import among_strangers, far_from_category, found_by_nobody
 from crossrec_llm.atlas.neighbours import nearest_neighbours
-from crossrec_llm.errors import IndexDamaged
+from crossrec_llm.errors import IndexDamaged, QueryError
 from crossrec_llm.generation import Generation
 from crossrec_llm.records import Progress
 from crossrec_llm.resources import default_index
 from crossrec_llm.store import Index
 from crossrec_llm.store.files import disk_errors, write_atomically
-from crossrec_llm.store.index import DERIVED
-from crossrec_llm.tables.walls import OUTSIDE
+from crossrec_llm.store.index import DERIVED, load_generation
 
 FAR, ALONE, UNREACHED, NOWHERE = 1, 2, 4, 128
 """Bits of a mark; what is NOWHERE has no place on the map."""
@@ -56,7 +55,7 @@ class CatalogueMap:
         """Lay out the vectors of a generation in the space; the same for the same seed."""
         started = time.perf_counter()
         catalogue, n = generation.catalogue, len(generation.catalogue)
-        rows = np.flatnonzero(catalogue.present & ~generation.walls.closed(OUTSIDE))
+        rows = np.flatnonzero(generation.visible)
         positions = np.zeros((n, 2), np.uint16)
         marks = np.full(n, NOWHERE, np.uint8)
         marks[rows] = 0
@@ -116,19 +115,32 @@ def stored_map(index: Path, generation: Generation) -> CatalogueMap | None:
     return found if len(found.marks) <= len(generation.catalogue) else None
 
 
-def make_map(index: str | Path | None = None, *, progress: Progress | None = None) -> CatalogueMap:
-    """Make the map of the active generation of an index, as it was built, and keep it.
+def make_map(
+    index: str | Path | None = None,
+    generation: str | None = None,
+    *,
+    progress: Progress | None = None,
+) -> CatalogueMap:
+    """Make the map of a generation of an index, as it was built, and keep it.
+
+    Parameters
+    ----------
+    generation : one that is kept; by default the one that answers.
 
     Raises
     ------
+    QueryError : none is called that.
     IndexMissing, IndexMismatch, IndexDamaged : the index cannot be opened.
     StoreUnavailable : the map cannot be written.
     """
     path = Path(index) if index is not None else default_index()
     with Index.open(path) as opened:
-        generation = Generation.load(opened.generation)
-    found = CatalogueMap.of(generation, progress=progress)
-    found.save(map_file(path, generation.name))
+        name = generation or opened.generation.name
+        if name not in opened.manifest.generations:
+            raise QueryError(f"no generation {name!r} is kept: another answers since")
+        stored = load_generation(path, opened.manifest, name, opened.ledger.id)
+        found = CatalogueMap.of(Generation.load(stored), progress=progress)
+    found.save(map_file(path, name))
     return found
 
 

@@ -56,6 +56,8 @@ def lay_out(
     seed : draws the landmarks.
     """
     n, k = neighbours.shape
+    if k == n - 1:  # everybody is beside everybody: the graph says nothing
+        return _principal(vectors)
     if n <= 2 * landmarks:
         start = _principal(vectors)
         return _descend(start, neighbours, _WHOLE, "layout", progress)
@@ -119,7 +121,7 @@ def _descend(
     velocity, gain = np.zeros_like(at), np.ones_like(at)
     done, total = 0, sum(stage.steps for stage in stages)
     for stage in stages:
-        rate = max(n / max(stage.exaggeration, 4.0), 50.0)
+        rate = n / max(stage.exaggeration, 4.0)  # no floor: it tears few items apart
         for _ in range(stage.steps):
             slope = stage.exaggeration * pull(at) - _push(at)
             same = np.sign(slope) == np.sign(velocity)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import BinaryIO, Literal, TextIO
 
 from crossrec_llm.atlas.charting import make_map, map_file
 from crossrec_llm.errors import CrossrecError
@@ -19,8 +19,9 @@ from crossrec_llm.records import Progress
 from crossrec_llm.store.files import disk_errors
 
 _LOG = "map.log"
-_FAILED = "failed: "
+_BEGUN, _FAILED = "starting", "failed: "
 _EVERY = 0.3  # seconds between two lines
+_TRIES, _MOMENT = 10, 0.02  # to get the lock, and seconds between two of them
 # Below everything that answers.
 _NICE = 10
 
@@ -46,16 +47,16 @@ def look(index: Path, generation: str) -> Making:
         with path.with_name(_LOG).open() as log:
             last = log.read()[-2_000:].strip().rpartition("\n")[2]
             try:
-                fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                fcntl.flock(log, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for this moment only
             except BlockingIOError:
-                return Making("making", last or "starting")
+                return Making("making", last or _BEGUN)
     except OSError:
         return Making("none")
     if path.exists():  # it was finished between the two looks
         return Making("made")
     if last.startswith(_FAILED):
         return Making("failed", last.removeprefix(_FAILED))
-    return Making("failed", f"it stopped at {last}" if last else "it did not start")
+    return Making("failed", f"it stopped at {last}") if last else Making("none")
 
 
 def start(index: Path, generation: str) -> subprocess.Popen[bytes] | None:
@@ -76,18 +77,30 @@ def start(index: Path, generation: str) -> subprocess.Popen[bytes] | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("ab")
     with log:
-        try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(log):
             return None
         log.truncate(0)
+        log.write(f"{_BEGUN}\n".encode())
+        log.flush()
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "crossrec_llm.atlas", str(index)],
+            [sys.executable, "-m", "crossrec_llm.atlas", str(index), generation],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
+
+
+def _taken(log: BinaryIO) -> bool:
+    """Whether the lock of a log is ours now; who only looks has it for a moment."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_MOMENT)
+        else:
+            return True
+    return False
 
 
 def stop(index: Path, generation: str, process: subprocess.Popen[bytes]) -> None:
@@ -98,7 +111,7 @@ def stop(index: Path, generation: str, process: subprocess.Popen[bytes]) -> None
         map_file(index, generation).with_name(_LOG).unlink(missing_ok=True)
 
 
-def make(index: Path, out: TextIO, nice: int = _NICE) -> int:
+def make(index: Path, generation: str, out: TextIO, nice: int = _NICE) -> int:
     """What that process does: make the map, and say how far it is, a line each time.
 
     Returns
@@ -108,7 +121,7 @@ def make(index: Path, out: TextIO, nice: int = _NICE) -> int:
     os.nice(nice)
     try:
         with _lines(out) as progress:
-            make_map(index, progress=progress)
+            make_map(index, generation, progress=progress)
     except CrossrecError as error:
         out.write(f"{_FAILED}{error}\n")
         out.flush()

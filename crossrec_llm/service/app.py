@@ -63,6 +63,7 @@ def create_app(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
         async with metrics.shared():
             yield
         app.state.maps.close()
+        app.state.kept.close()
         tenants.close()
 
     app = FastAPI(

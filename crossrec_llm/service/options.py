@@ -108,7 +108,8 @@ class TracingOptions:
 class PageOptions:
     """What the pages show beside the index.
 
-    reports : folder with a folder for each report, as `crossrec evaluate --report` writes them.
+    reports : folder with a folder for each report, as `crossrec evaluate --report` writes them;
+        with keys, these are in a folder for each tenant, of its name.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from crossrec_llm.atlas import (
     look,
     make_map,
     start,
+    stop,
     stored_map,
 )
 from crossrec_llm.atlas.charting import map_file
@@ -122,16 +125,18 @@ def test_a_process_makes_it_and_says_how_far_it_is(index):
 def test_a_process_that_fails_says_why(index, tmp_path):
     out = io.StringIO()
 
-    assert make(tmp_path / "nowhere", out, nice=0) == 2
+    assert make(tmp_path / "nowhere", "0001-x", out, nice=0) == 2
     assert "failed: " in out.getvalue()
     assert "there is no index here" in out.getvalue()
+    assert make(index, "0099-gone", out, nice=0) == 2
+    assert "no generation '0099-gone' is kept" in out.getvalue()
 
 
 def test_lines_tell_of_the_steps(index, monkeypatch):
     monkeypatch.setattr(time, "monotonic", iter(range(1, 100_000)).__next__)
     out = io.StringIO()
 
-    assert make(index, out, nice=0) == 0
+    assert make(index, loaded(index).name, out, nice=0) == 0
     assert "layout 100%" in out.getvalue().splitlines()[-1]
 
 
@@ -143,11 +148,41 @@ def test_what_failed_or_was_killed_is_told_from_the_log(index):
     for content, words in (
         ("layout 40%\nfailed: no room\n", "no room"),
         ("layout 40%\n", "it stopped at layout 40%"),
-        ("", "it did not start"),
+        ("starting\n", "it stopped at starting"),
     ):
         log.write_text(content)
         found = look(index, name)
         assert (found.state, found.words) == ("failed", words)
+    log.write_text("")  # between the two steps of a start
+    assert look(index, name).state == "none"
+
+
+def test_a_start_waits_for_who_only_looks(index):
+    name = loaded(index).name
+    log = map_file(index, name).with_name("map.log")
+    log.parent.mkdir(parents=True)
+    log.touch()
+    looking = log.open()
+    fcntl.flock(looking, fcntl.LOCK_SH)  # as `look` does
+    letting_go = threading.Timer(0.05, looking.close)
+    letting_go.start()
+
+    child = start(index, name)
+
+    letting_go.join()
+    assert child is not None
+    stop(index, name, child)
+
+
+def test_a_map_is_of_the_generation_that_was_asked_for(index, tmp_path):
+    old = loaded(index).name
+    build_tiny(index, tiny_recipe(tmp_path))
+    assert loaded(index).name != old
+
+    assert make(index, old, io.StringIO(), nice=0) == 0
+
+    assert look(index, old).state == "made"
+    assert look(index, loaded(index).name).state == "none"
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(index):

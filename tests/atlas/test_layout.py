@@ -135,3 +135,27 @@ def test_who_has_no_placed_neighbour_is_put_somewhere():
     layout._place_between(positions, np.array([0]), near, np.random.default_rng(0))
 
     assert np.abs(positions - 7).max() < 4
+
+
+@pytest.mark.parametrize("n", [4, 20, 60])
+def test_few_items_stay_together(n, monkeypatch):
+    of = np.arange(n) % 2
+    vectors = np.eye(8, dtype=np.float32)[of]
+    vectors += np.random.default_rng(0).normal(0, 0.1, vectors.shape).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    near = nearest_neighbours(vectors, min(15, n - 1))
+    spans = []
+    push = layout._push
+
+    def watched(at):
+        spans.append(float(np.ptp(at, axis=0).max()))
+        return push(at)
+
+    monkeypatch.setattr(layout, "_push", watched)
+    positions = lay_out(vectors, near)
+
+    assert max(spans, default=0) < 50, "steps that grow take a grid of the largest size"
+    assert np.isfinite(positions).all()
+    apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    assert (of[apart.argmin(axis=1)] == of).mean() > 0.9

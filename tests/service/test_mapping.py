@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
-from crossrec_llm import Recommender, add_items, remove_items
+from crossrec_llm import Recommender, add_events, add_items, remove_items
 from crossrec_llm.atlas import NOWHERE, make_map
 from crossrec_llm.service import ServiceOptions
 from crossrec_llm.service.app import create_app
+from crossrec_llm.service.pages import mapping
 from tests.small_index import build_tiny, tiny_recipe
 
 WALL = "Books"
@@ -67,7 +69,8 @@ def test_points_are_those_of_the_map_and_nothing_behind_a_wall(open_map, mapped)
     assert not codes[walled].any()
     seen = ~walled
     assert (codes[seen] == catalogue.top_codes[seen]).all()
-    assert [one["name"] for one in header["categories"]] == catalogue.top_names
+    names = [name if name != WALL else "" for name in catalogue.top_names]
+    assert [one["name"] for one in header["categories"]] == names
     counts = np.bincount(catalogue.top_codes[seen], minlength=len(catalogue.top_names))
     assert [one["count"] for one in header["categories"]] == counts.tolist()
     again = open_map.get("/map/points", headers={"If-None-Match": answer.headers["etag"]})
@@ -183,3 +186,30 @@ def test_a_map_that_failed_is_tried_again_when_asked(service_index, tmp_path):
         for child in client.app.state.maps._making.values():
             child.wait(60)
         assert "data-version" in client.get("/map").text
+
+
+def test_threads_share_one_map_of_each_index_and_read_it_once(mapped, monkeypatch):
+    reads = []
+    read = mapping.stored_map
+    monkeypatch.setattr(mapping, "stored_map", lambda *of: reads.append(of) or read(*of))
+    maps = mapping.Maps()
+    with Recommender.open(mapped) as rec, ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(maps.points, mapped, rec) for _ in range(100)]
+        found = {id(one.result()) for one in asked}
+
+    assert len(reads) == len(found) == 1
+
+
+def test_what_comes_live_does_not_have_the_map_read_again(mapped, tmp_path, monkeypatch):
+    index = Path(shutil.copytree(mapped, tmp_path / "index"))
+    with serving(index) as client:
+        before = client.get("/map/points")
+        monkeypatch.setattr(mapping, "stored_map", None)
+        add_events(index, pa.table({"user_id": ["n1"], "item_id": ["b-roses"], "event": ["view"]}))
+        assert client.get("/map/points").headers["etag"] == before.headers["etag"]
+        with Recommender.open(index) as rec:
+            row = int(np.flatnonzero(read(before.content)[3] != NOWHERE)[0])
+            remove_items(index, rec.catalogue.ids[row])
+        after = client.get("/map/points")
+
+    assert read(after.content)[3][row] == NOWHERE

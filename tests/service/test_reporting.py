@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from crossrec_llm.service import ServiceOptions
 from crossrec_llm.service.app import create_app
+from crossrec_llm.service.keys import add_key
 from crossrec_llm.service.options import PageOptions
 
 HOSTILE = "a & b <script>alert(1)</script>"
@@ -121,3 +122,25 @@ def test_the_folder_is_beside_the_settings(tmp_path):
     file.write_text('[pages]\nreports = "here"\n')
 
     assert ServiceOptions.load(file).pages.reports == tmp_path / "here"
+
+
+def test_no_tenant_sees_the_reports_of_another(service_index, tmp_path):
+    reports = tmp_path / "reports"
+    for tenant in ("a", "b"):
+        (reports / tenant / f"of-{tenant}").mkdir(parents=True)
+        (reports / tenant / f"of-{tenant}" / "index.html").write_text(f"what {tenant} measured")
+    (reports / "index.html").write_text("of nobody")
+    keys = tmp_path / "keys.json"
+    secrets = {name: add_key(keys, name, tenant=name, scopes=("admin",))[0] for name in "ab"}
+    options = ServiceOptions(
+        tenants=dict.fromkeys("ab", service_index), keys=keys, pages=PageOptions(reports)
+    )
+    with TestClient(create_app(options), "http://127.0.0.1") as client:
+        for own, other in ("ab", "ba"):
+            client.headers["authorization"] = f"Bearer {secrets[own]}"
+            page = client.get("/reports").text
+            assert f"of-{own}" in page
+            assert f"of-{other}" not in page
+            assert get(client, f"of-{own}", "index.html").text == f"what {own} measured"
+            for report in (f"of-{other}", other, f"../{other}/of-{other}"):
+                assert get(client, report, "index.html").status_code == 404

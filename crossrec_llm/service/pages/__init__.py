@@ -23,7 +23,7 @@ _PAGES = (foryou, compare, people, mapping, bridging, reporting, condition, sign
 
 def install(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.state.maps = mapping.Maps()
+    app.state.maps, app.state.kept = mapping.Maps(), compare.Kept()
     for page in _PAGES:
         app.include_router(page.router, include_in_schema=False)
     problems.install(app)

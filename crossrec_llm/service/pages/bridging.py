@@ -16,8 +16,8 @@ from crossrec_llm.errors import QueryError
 from crossrec_llm.generation import Generation
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.service.asked import Reading
+from crossrec_llm.service.pages.foryou import categories
 from crossrec_llm.service.pages.rendering import page
-from crossrec_llm.tables.walls import OUTSIDE
 
 router = APIRouter()
 
@@ -123,14 +123,13 @@ def _chosen(rec: Recommender, generation: Generation, home: str, target: str) ->
     ------
     QueryError : one of the two is no top category.
     """
-    names = generation.catalogue.top_names
+    names, seen = generation.catalogue.top_names, categories(generation)
     for name in (home, target):
-        if name not in names:
+        if name not in seen:
             raise QueryError(f"no top category is called {name!r}")
     cell = Cell(generation.tuned.bridges.of(home, target), rec.policy(home, target))
     catalogue, people = generation.catalogue, generation.signals.popularity.people
-    there = catalogue.present & (catalogue.top_codes == names.index(home))
-    there &= ~generation.walls.closed(OUTSIDE)
+    there = generation.visible & (catalogue.top_codes == names.index(home))
     rows = np.flatnonzero(there[: len(people)])
     rows = rows[np.argsort(-people[rows], kind="stable")][:_EXAMPLES]
     examples = [

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from threading import Lock
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request
@@ -14,6 +18,7 @@ from crossrec_llm.comparing import Comparison
 from crossrec_llm.comparing import compare as side_by_side
 from crossrec_llm.errors import QueryError
 from crossrec_llm.judging import cases, judge, judgements
+from crossrec_llm.moments import stamp_of
 from crossrec_llm.publishing import KeptGeneration, generations, open_kept
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.records import Recommendations
@@ -24,6 +29,8 @@ from crossrec_llm.service.pages.rendering import page
 from crossrec_llm.service.pages.settings import Settings
 
 router = APIRouter()
+
+Opening = Callable[[str], AbstractContextManager[Recommender]]
 
 SIDES = ("a", "b")
 CONTROLS = ("user", "k", "generation", "cross_share", "diversity", "new_share", "category",
@@ -50,6 +57,46 @@ class _Both:
         return [place.item_id for place in self.found.places]
 
 
+_Key = tuple[Path, str, tuple[int, ...]]
+
+
+class Kept:
+    """The kept generations that were compared last, as many as there are sides.
+
+    `app.state.kept`; one thread after the other asks them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._opened: dict[_Key, tuple[Recommender, ExitStack]] = {}
+
+    @contextmanager
+    def open(self, index: Path, name: str) -> Iterator[Recommender]:
+        """One, as it is on disk now. Parameters and errors as for `open_kept`."""
+        with self._lock:
+            key = (index, name, stamp_of(index))
+            for old in [old for old in self._opened if old[0] == index and old[2] != key[2]]:
+                self._close(old)
+            found = self._opened.pop(key, None)
+            if found is None:
+                with ExitStack() as opening:
+                    rec = opening.enter_context(open_kept(index, name))
+                    found = rec, opening.pop_all()
+            self._opened[key] = found
+            while len(self._opened) > len(SIDES):
+                self._close(next(iter(self._opened)))
+            yield found[0]
+
+    def close(self) -> None:
+        with self._lock:
+            for key in list(self._opened):
+                self._close(key)
+
+    def _close(self, key: _Key) -> None:
+        _, opened = self._opened.pop(key)
+        opened.close()
+
+
 @router.get("/compare")
 async def compare(request: Request, asked: Reading) -> HTMLResponse:
     pairs = request.query_params.multi_items()
@@ -63,9 +110,13 @@ async def compare(request: Request, asked: Reading) -> HTMLResponse:
         if side.text is not None or side.item is not None:
             raise QueryError("lists are compared for a person: give user")
 
+    index, kept_open = asked.caller.tenant.index, request.app.state.kept.open
+
     def work(rec: Recommender) -> tuple[_Both | None, Sequence[str], list[KeptGeneration]]:
-        shown = _both(rec, asked, one, two) if one.user else None
-        return shown, categories(rec), _generations(asked)
+        opening, shown = partial(kept_open, index), None
+        if one.user:
+            shown = _both(rec, opening, one, two, thumbs=asked.may("admin"))
+        return shown, categories(rec.generation), _generations(asked)
 
     shown, tops, kept = await asked.do(work)
     return page(
@@ -85,18 +136,18 @@ async def compare(request: Request, asked: Reading) -> HTMLResponse:
     )
 
 
-def _both(rec: Recommender, asked: Asked, one: Side, two: Side) -> _Both:
-    before, after = (_answer(rec, asked, side) for side in (one, two))
-    told = judgements(rec, one.user) if asked.may("admin") else []
+def _both(rec: Recommender, kept: Opening, one: Side, two: Side, *, thumbs: bool) -> _Both:
+    before, after = (_answer(rec, kept, side) for side in (one, two))
+    told = judgements(rec, one.user) if thumbs else []
     judged = {said.item_id: bool(said.good) for said in told}
     return _Both(before, after, side_by_side(before, after), judged)
 
 
-def _answer(rec: Recommender, asked: Asked, side: Side) -> Recommendations:
+def _answer(rec: Recommender, kept: Opening, side: Side) -> Recommendations:
     live = rec.receipt.generation
     if side.generation is None or side.generation == live:
         return side.answer(rec)
-    with open_kept(asked.caller.tenant.index, side.generation) as other:
+    with kept(side.generation) as other:
         answer = side.answer(other)
     return replace(
         answer,
@@ -129,7 +180,7 @@ def _ids(text: str) -> list[str]:
     """Of a JSON list; QueryError where it is something else."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise QueryError("shown is a JSON list of item ids")

@@ -25,12 +25,13 @@ class Copies:
     command: str
 
 
-def copies(settings: Settings, base: str) -> Copies:
+def copies(settings: Settings, base: str, *, keyed: bool = False) -> Copies:
     """How to ask for a list elsewhere.
 
     Parameters
     ----------
     base : address of the service, "http://127.0.0.1:8000".
+    keyed : it asks for a key, which a shell has as CROSSREC_KEY; the secret itself is not told.
     """
     narrowing = {
         name: value
@@ -38,13 +39,13 @@ def copies(settings: Settings, base: str) -> Copies:
         if name not in _ABOUT_THE_ANSWER
     }
     return Copies(
-        _curl(settings, narrowing, base.rstrip("/")),
+        _curl(settings, narrowing, base.rstrip("/"), keyed),
         _python(settings, narrowing),
         _command(settings, narrowing),
     )
 
 
-def _curl(settings: Settings, narrowing: dict[str, Any], base: str) -> str:
+def _curl(settings: Settings, narrowing: dict[str, Any], base: str, keyed: bool) -> str:
     if settings.item is not None:
         path, asked = "similar", {"item_id": settings.item, **_mode(settings)}
     elif settings.text is not None:
@@ -54,8 +55,9 @@ def _curl(settings: Settings, narrowing: dict[str, Any], base: str) -> str:
     if settings.user is not None:
         asked["user_id"] = settings.user
     body = json.dumps({**asked, **narrowing}, ensure_ascii=False)
-    words = ["curl", f"{base}/v1/{path}", "-H", "content-type: application/json", "-d", body]
-    return shlex.join(words)
+    asking = shlex.join(["curl", f"{base}/v1/{path}", "-H", "content-type: application/json"])
+    key = ' -H "Authorization: Bearer $CROSSREC_KEY"' if keyed else ""
+    return f"{asking}{key} {shlex.join(['-d', body])}"
 
 
 def _python(settings: Settings, narrowing: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow.compute as pc
@@ -50,9 +49,10 @@ async def for_you(request: Request, asked: Reading) -> HTMLResponse:
     settings.within(asked.service.options.limits)
 
     def work(rec: Recommender) -> tuple[_Shown | None, Sequence[str]]:
-        return (_shown(rec, settings) if settings.asks else None), categories(rec)
+        return (_shown(rec, settings) if settings.asks else None), categories(rec.generation)
 
     shown, tops = await asked.do(work)
+    keyed = asked.service.keys is not None
     return page(
         "foryou.html",
         here="/",
@@ -60,7 +60,8 @@ async def for_you(request: Request, asked: Reading) -> HTMLResponse:
         shown=shown,
         tops=tops,
         hidden=hidden(settings, tops),
-        copied=copies(settings, str(request.base_url)) if shown else None,
+        copied=copies(settings, str(request.base_url), keyed=keyed) if shown else None,
+        keyed=keyed,
     )
 
 
@@ -90,10 +91,10 @@ def hidden(settings: Settings, tops: Sequence[str]) -> list[tuple[str, str]]:
     ]
 
 
-def categories(rec: Recommender) -> list[str]:
-    """The top categories that items are in."""
-    catalogue = rec.catalogue
-    there = np.unique(catalogue.top_codes[catalogue.present])
+def categories(generation: Generation) -> list[str]:
+    """The top categories that items are in, outside of all walls."""
+    catalogue = generation.catalogue
+    there = np.unique(catalogue.top_codes[generation.visible])
     return [catalogue.top_names[code] for code in there if code != catalogue.no_category]
 
 
@@ -114,22 +115,20 @@ async def suggest(request: Request, asked: Reading, of: Literal["user", "item"])
     return page("suggest.html", found=await asked.do(work))
 
 
-_SORTED: WeakKeyDictionary[Generation, list[str]] = WeakKeyDictionary()
-
-
 def people_like(rec: Recommender, start: str) -> list[tuple[str, str]]:
     """(id, "") of people whose id begins with a text: of those that a build made profiles of."""
-    generation = rec.generation
-    ids = _SORTED.get(generation)
-    if ids is None:
-        ids = _SORTED[generation] = sorted(generation.users.ids)
+    ids = rec.generation.users.in_order
     at = bisect_left(ids, start)
     return [(one, "") for one in ids[at : at + SUGGESTED] if one.startswith(start)]
 
 
 def items_like(rec: Recommender, words: str) -> list[tuple[str, str]]:
-    """(id, title) of items whose id begins with a text, then of those with it in the title."""
-    catalogue = rec.catalogue
+    """(id, title) of items whose id begins with a text, then of those with it in the title.
+
+    None lies behind a wall.
+    """
+    generation = rec.generation
+    catalogue = generation.catalogue
     if not words:
         return []
     columns: Any = catalogue.table
@@ -139,7 +138,7 @@ def items_like(rec: Recommender, words: str) -> list[tuple[str, str]]:
     ]
     found: dict[int, None] = {}
     for hit in hits:
-        rows = np.flatnonzero(np.asarray(hit) & catalogue.present)
+        rows = np.flatnonzero(np.asarray(hit) & generation.visible)
         found |= dict.fromkeys(rows[:SUGGESTED].tolist())
     items = [catalogue.item(row) for row in list(found)[:SUGGESTED]]
     return [(one.item_id, one.title) for one in items]

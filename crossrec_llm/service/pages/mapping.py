@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -24,7 +24,6 @@ from crossrec_llm.records import Item
 from crossrec_llm.service.asked import Asked, Reading
 from crossrec_llm.service.pages.rendering import page
 from crossrec_llm.service.problems import Refused
-from crossrec_llm.tables.walls import OUTSIDE
 
 router = APIRouter()
 
@@ -34,28 +33,38 @@ Text = Annotated[str, Query(max_length=1_000)]
 _LISTED = 20
 _TITLES = 50
 _PATH = 30
-_KEPT = 4
 
 
-@dataclass(eq=False)
 class Maps:
-    """The maps that a process has read, and those that it has had made; `app.state.maps`."""
+    """The maps that a process has read, one of each index, and those that it has had made.
 
-    _read: OrderedDict[tuple[Path, str, int], Points] = field(default_factory=OrderedDict)
-    _making: dict[tuple[Path, str], subprocess.Popen[bytes]] = field(default_factory=dict)
+    `app.state.maps`; any thread may ask.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._read: dict[Path, tuple[str, Points]] = {}
+        self._making: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
 
     def points(self, index: Path, rec: Recommender) -> Points | None:
-        """The points of the generation that answers; None while there is no map of it."""
+        """The points of the generation that answers; None while there is no map of it.
+
+        The map is read once; what came and went since is looked up in the catalogue.
+        """
         generation = rec.generation
-        key = (index, generation.name, generation.live.change)
-        if key not in self._read:
-            found = stored_map(index, generation)
+        with self._lock:
+            name, kept = self._read.get(index, ("", None))
+            if kept is None or name != generation.name:
+                found = stored_map(index, generation)
+            elif kept.are_of(generation):
+                return kept
+            else:
+                found = kept.map
             if found is None:
                 return None
-            self._read[key] = Points.of(found, generation)
-            while len(self._read) > _KEPT:
-                self._read.popitem(last=False)
-        return self._read[key]
+            points = Points.of(found, generation)
+            self._read[index] = generation.name, points
+            return points
 
     def making(self, index: Path, generation: str, *, again: bool = False) -> Making:
         """How far the map is; it is begun where nobody has, or it failed and is to be tried anew.
@@ -65,20 +74,22 @@ class Maps:
         StoreUnavailable : the folder of the index cannot be written.
         """
         key = (index, generation)
-        if (child := self._making.get(key)) and child.poll() is not None:
-            del self._making[key]
-        now = look(index, generation)
-        if now.state == "none" or (now.state == "failed" and again):
-            if child := start(index, generation):
-                self._making[key] = child
-            return Making("making", "starting")
-        return now
+        with self._lock:
+            if (child := self._making.get(key)) and child.poll() is not None:
+                del self._making[key]
+            now = look(index, generation)
+            if now.state == "none" or (now.state == "failed" and again):
+                if child := start(index, generation):
+                    self._making[key] = child
+                return Making("making", "starting")
+            return now
 
     def close(self) -> None:
         """End what is still being made; the next that asks begins it anew."""
-        for (index, generation), child in self._making.items():
-            stop(index, generation, child)
-        self._making.clear()
+        with self._lock:
+            for (index, generation), child in self._making.items():
+                stop(index, generation, child)
+            self._making.clear()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,27 +98,32 @@ class Points:
 
     content : uint32 length of the header; the header, with spaces up to a multiple of 4; and in the
         order of the rows (n, 2) uint16 positions, (n,) uint16 categories, (n,) uint8 marks; all
-        little-endian. What is not to be seen has position 0, category 0 and the mark NOWHERE.
+        little-endian. What is not to be seen has position 0, category 0 and the mark NOWHERE; a
+        category with nothing to be seen has no name.
     """
 
     content: bytes
     etag: str
     seen: np.ndarray
+    codes: np.ndarray
     map: CatalogueMap
+
+    def are_of(self, generation: Generation) -> bool:
+        """Whether the same is to be seen of a generation, in the same categories."""
+        seen, codes = _seen(self.map, generation)
+        return bool((seen == self.seen).all() and (codes == self.codes).all())
 
     @classmethod
     def of(cls, found: CatalogueMap, generation: Generation) -> Points:
         catalogue, n = generation.catalogue, len(found.marks)
-        closed = generation.walls.closed(OUTSIDE)
-        seen = catalogue.present[:n] & ~closed[:n] & ((found.marks & NOWHERE) == 0)
+        seen, codes = _seen(found, generation)
         marks = np.where(seen, found.marks, NOWHERE).astype(np.uint8)
-        codes = np.where(seen, catalogue.top_codes[:n], 0)
         counts = np.bincount(codes[seen], minlength=len(catalogue.top_names)).tolist()
         header = {
             "generation": generation.name,
             "items": n,
             "categories": [
-                {"name": name or "without a category", "count": count}
+                {"name": (name or "without a category") if count else "", "count": count}
                 for name, count in zip(catalogue.top_names, counts, strict=True)
             ],
             "marks_told": [
@@ -127,7 +143,14 @@ class Points:
             )
         )
         etag = f'"{hashlib.sha256(content).hexdigest()[:24]}"'
-        return cls(content, etag, seen, found)
+        return cls(content, etag, seen, codes, found)
+
+
+def _seen(found: CatalogueMap, generation: Generation) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) bool: what of a map is to be seen; and (n,) codes of its top categories, else 0."""
+    catalogue, n = generation.catalogue, len(found.marks)
+    seen = generation.visible[:n] & ((found.marks & NOWHERE) == 0)
+    return seen, np.where(seen, catalogue.top_codes[:n], 0)
 
 
 @dataclass(frozen=True)
@@ -257,7 +280,7 @@ def _about(
         return About(title, path + wanted, notes, user=user_id)
     if item_id:
         row = catalogue.row(item_id)
-        if rec.generation.walls.closed(OUTSIDE)[row]:
+        if not rec.generation.visible[row]:
             raise UnknownItem(item_id, [])
         one = catalogue.item(row)
         found = rec.similar(item_id)
@@ -283,7 +306,7 @@ def _search(generation: Generation, q: str) -> list[int]:
     """Rows of an id, then of titles with every word, what most people took first; one too many."""
     catalogue = generation.catalogue
     titles = catalogue.table["title"]
-    hit = catalogue.present & ~generation.walls.closed(OUTSIDE)
+    hit = generation.visible
     exact = [catalogue.row(q)] if q in catalogue else []
     exact = [row for row in exact if hit[row]]
     for word in q.split()[:8]:
@@ -299,8 +322,8 @@ def _search(generation: Generation, q: str) -> list[int]:
 def _categories(generation: Generation) -> list[tuple[str, int]]:
     """Top categories and how many items of them are seen, the largest first."""
     catalogue = generation.catalogue
-    seen = catalogue.present & ~generation.walls.closed(OUTSIDE)
-    counts = np.bincount(catalogue.top_codes[seen], minlength=len(catalogue.top_names)).tolist()
+    codes = catalogue.top_codes[generation.visible]
+    counts = np.bincount(codes, minlength=len(catalogue.top_names)).tolist()
     named = zip(catalogue.top_names, counts, strict=True)
     return sorted(((n, c) for n, c in named if c), key=lambda pair: (-pair[1], pair[0]))
 

@@ -14,7 +14,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse, Response
 
-from crossrec_llm.service.asked import Administering
+from crossrec_llm.service.asked import Administering, Asked
 from crossrec_llm.service.pages.rendering import page
 from crossrec_llm.service.problems import Refused
 
@@ -50,7 +50,7 @@ class Report:
 @router.get("/reports")
 async def reports(asked: Administering) -> HTMLResponse:
     """All there are, the newest first."""
-    folder = asked.service.options.pages.reports
+    folder = _folder(asked)
     found = await run_sync(_listed, folder) if folder else []
     return page("reports.html", here="/reports", folder=folder, reports=found)
 
@@ -58,12 +58,18 @@ async def reports(asked: Administering) -> HTMLResponse:
 @router.get("/reports/file")
 async def report(asked: Administering, report: Name, file: Name) -> Response:
     """One file of one report, which runs nothing and loads nothing."""
-    folder = asked.service.options.pages.reports
+    folder = _folder(asked)
     content = await run_sync(partial(_read, folder, report, file)) if folder else None
     if content is None:
         raise Refused(404, "no-report", "there is no such report: /reports lists them")
     headers = {"Content-Security-Policy": SANDBOX, "X-Content-Type-Options": "nosniff"}
     return Response(content, headers=headers, media_type=_TYPES[Path(file).suffix])
+
+
+def _folder(asked: Asked) -> Path | None:
+    """The folder of the caller's reports: with keys, each tenant has one of its own in it."""
+    folder = asked.service.options.pages.reports
+    return folder / asked.caller.tenant.name if folder and asked.service.keys else folder
 
 
 def _listed(folder: Path) -> list[Report]:

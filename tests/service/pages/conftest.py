@@ -41,9 +41,9 @@ class Seen:
 
 
 @contextmanager
-def serving(index: Path) -> Iterator[str]:
+def serving(index: Path, options: ServiceOptions | None = None) -> Iterator[str]:
     """A server in a thread of its own; its address."""
-    app = create_app(ServiceOptions(tenants={"default": index}))
+    app = create_app(options or ServiceOptions(tenants={"default": index}))
 
     async def strict(scope: Any, receive: Any, send: Any) -> None:
         """The strictest policy that the pages must work under, where the app sets none itself."""

@@ -12,9 +12,11 @@ import pyarrow as pa
 import pytest
 
 from crossrec_llm import Recommender
+from crossrec_llm.atlas import make_map
 from crossrec_llm.store import Ledger
 from crossrec_llm.tables import EVENTS_SCHEMA, ITEMS_SCHEMA
 from tests.service.pages.conftest import fits, serving
+from tests.service.pages.test_pages import ADDRESSES
 
 N = 500
 USERS = ('x"><script>ran()</script>', "y' onclick=ran() &amp;", "z{{7*7}}\u202e")
@@ -42,6 +44,7 @@ SEEDS = (
     "--><!-- ]]> <![CDATA[ <style>*{{display:none}}</style>",
     "a\u2028b\u2029c\\u003cscript\\u003e",
 )
+TOPS = tuple(seed.format(n=n) for n, seed in enumerate(SEEDS))
 PICTURES = (
     "javascript:ran()",
     "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' onload='ran()'/>",
@@ -74,6 +77,8 @@ def hostile(service_index: Path, tmp_path_factory) -> Iterator[str]:
         }
         for n in range(N)
     ]
+    # And one in each of as many top categories.
+    rows += [{**rows[n], "item_id": f"t{n}", "category": [top]} for n, top in enumerate(TOPS)]
     events = [
         {
             "user_id": user,
@@ -92,6 +97,7 @@ def hostile(service_index: Path, tmp_path_factory) -> Iterator[str]:
         for _ in range(40):
             if not rec.for_user(USERS[0], k=1).notes:
                 break
+    make_map(index)
     with serving(index) as address:
         yield address
 
@@ -121,6 +127,39 @@ def test_nothing_of_a_title_runs_or_sticks_out(hostile, opening, path: str, widt
     assert not seen.errors
 
 
+def addresses() -> Iterator[str]:
+    """Every page with everything that can be hostile on it, and what refuses it."""
+    yield from (address for page in ADDRESSES.values() for address, _ in page)
+    for n, top in enumerate(TOPS):
+        other = TOPS[(n + 1) % len(TOPS)]
+        if n % 3 == 0:
+            yield f"/bridges?{urlencode({'home': top, 'target': other})}"
+        if n % 10 == 0:
+            yield f"/?{urlencode({'text': 'tea', 'category': top, 'not_category': other})}"
+            yield f"/compare?{urlencode({'user': USERS[0], 'a.category': top})}"
+            yield f"/map?{urlencode({'item': f't{n}'})}"
+            yield f"/people?{urlencode({'user': top})}"
+            yield f"/reports/file?{urlencode({'report': top, 'file': top})}"
+
+
+@pytest.mark.parametrize("width", ["wide", "narrow"])
+def test_no_category_runs_or_sticks_out_of_any_page(hostile, opening, width: str) -> None:
+    page, seen = opening(hostile, width)
+    page.add_init_script("window.count = 0; window.ran = () => { window.count += 1; };")
+    for address in addresses():
+        page.goto(hostile + address)
+        page.evaluate("document.querySelectorAll('details').forEach((o) => (o.open = true))")
+        assert fits(page), address
+        made = MADE_BY_TEXT if address.startswith("/map") else MADE  # a map draws and places
+        assert page.evaluate(made) == 0, address
+        assert page.evaluate("count") == 0, address
+        if address in ("/?user=u1", "/map"):
+            assert TOPS[0] in page.text_content("main")
+    assert not seen.dialogs
+    assert not seen.outside
+    assert not [error for error in seen.errors if "status of 4" not in error]
+
+
 def test_the_map_lists_titles_as_text(hostile, opening) -> None:
     page, seen = opening(hostile)
     page.add_init_script("window.count = 0; window.ran = () => { window.count += 1; };")
@@ -136,6 +175,11 @@ def test_the_map_lists_titles_as_text(hostile, opening) -> None:
 
 
 TITLES = r"all => all.map((one) => one.textContent.match(/^\d+ /)?.[0]).filter(Boolean)"
+MADE_BY_TEXT = """
+document.querySelectorAll("main :is(script, iframe, template, b, i, img)").length
+  + [...document.querySelectorAll("main *")].filter((one) => [...one.attributes].some(
+      (said) => said.name.startsWith("on"))).length
+"""
 MADE = """
 [...document.querySelectorAll(["script", "style", "iframe", "svg", "template", "b"]
   .map((tag) => "main " + tag).join(","))].length

@@ -229,3 +229,21 @@ def test_forms_work_without_scripts(served, opening, rec) -> None:
 
 def items_without_scripts(page) -> list[str]:
     return [card.get_attribute("data-item") for card in page.query_selector_all(".card")]
+
+
+def test_a_narrow_screen_has_a_way_past_the_form_to_the_list(served, opening) -> None:
+    page, _ = opening(served, "narrow")
+    page.goto(f"{served}/")
+    assert not page.is_visible("text=To the list")
+
+    page.fill("#text", "tea")
+    page.press("#text", "Enter")
+    until(page, "document.querySelector('.card')")
+    page.click("text=To the list")
+    assert (
+        page.evaluate("Math.abs(document.querySelector('#found').getBoundingClientRect().top)") < 2
+    )
+
+    wide, _ = opening(served)
+    wide.goto(f"{served}/?user=u1")
+    assert not wide.is_visible("text=To the list")

@@ -6,16 +6,20 @@ import html
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 from starlette.routing import Route
 
-from crossrec_llm import Recommender, generations
-from crossrec_llm.publishing import open_kept
+from crossrec_llm import Recommender, add_events, generations
+from crossrec_llm.publishing import gc, open_kept
 from crossrec_llm.service import ServiceOptions
 from crossrec_llm.service.app import create_app
+from crossrec_llm.service.pages import compare
 from crossrec_llm.service.pages.people import _day, person
 from crossrec_llm.service.pages.rendering import PAGES
 from tests import shop
@@ -161,7 +165,9 @@ def test_a_kept_generation_is_one_side(service_index: Path, tmp_path: Path) -> N
     first = generations(index)[0].name
     build_tiny(index, tiny_recipe(tmp_path, answering={"diversity": 0.9}))
     with (
-        TestClient(create_app(ServiceOptions(tenants={"default": index}))) as client,
+        TestClient(
+            create_app(ServiceOptions(tenants={"default": index})), "http://127.0.0.1"
+        ) as client,
         Recommender.open(index) as rec,
     ):
         assert rec.receipt.generation != first
@@ -174,6 +180,42 @@ def test_a_kept_generation_is_one_side(service_index: Path, tmp_path: Path) -> N
         titles = [html.escape(one.title) for one in other.for_user("u2")]
     assert all(title in shown for title in titles)
     assert re.search(r'id="overlap">\d+%', shown)
+
+
+def test_a_kept_generation_is_opened_once(service_index, tmp_path, monkeypatch) -> None:
+    index = Path(shutil.copytree(service_index, tmp_path / "index"))
+    first = generations(index)[0].name
+    build_tiny(index, tiny_recipe(tmp_path, answering={"diversity": 0.9}))
+    opened, closed = [], []
+
+    @contextmanager
+    def counted(place, name):
+        with open_kept(place, name) as rec:
+            opened.append(name)
+            yield rec
+        closed.append(name)
+
+    monkeypatch.setattr(compare, "open_kept", counted)
+    app = create_app(ServiceOptions(tenants={"default": index}))
+    with TestClient(app, "http://127.0.0.1") as client:
+        asked = {"user": "u2", "a.generation": first}
+        with ThreadPoolExecutor(2) as pool:
+            told = list(pool.map(lambda _: client.get("/compare", params=asked), range(4)))
+        assert {one.status_code for one in told} == {200}
+        assert (opened, closed) == ([first], [])
+        gc(index, keep=1)
+        assert client.get("/compare", params=asked).status_code == 422
+    assert closed == [first]
+
+
+def test_ids_of_people_are_sorted_once_for_all_that_comes_live(service_index, tmp_path) -> None:
+    index = Path(shutil.copytree(service_index, tmp_path / "index"))
+    with Recommender.open(index) as rec:
+        before = rec.generation.users.in_order
+        add_events(index, pa.table({"user_id": ["u1"], "item_id": ["b-roses"], "event": ["view"]}))
+        rec.for_user("u1")
+        assert rec.generation.live.change
+        assert rec.generation.users.in_order is before == sorted(rec.generation.users.ids)
 
 
 def test_days_that_no_calendar_has_are_left_out(pages_index: Path) -> None:

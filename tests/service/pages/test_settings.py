@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+import httpx
 import pytest
 from fastapi.exceptions import RequestValidationError
 from hypothesis import given
@@ -17,9 +21,12 @@ from typer.testing import CliRunner
 from crossrec_llm import Recommender
 from crossrec_llm.cli.main import app as commands
 from crossrec_llm.errors import QueryError
+from crossrec_llm.service import ServiceOptions
+from crossrec_llm.service.keys import add_key
 from crossrec_llm.service.pages.copying import copies
 from crossrec_llm.service.pages.foryou import items_like, people_like
 from crossrec_llm.service.pages.settings import Settings
+from tests.service.pages.conftest import serving
 
 TEXTS = st.text(min_size=1, max_size=20).map(str.strip).filter(bool)
 SHARES = st.none() | st.integers(0, 100).map(lambda n: n / 100)
@@ -112,3 +119,23 @@ def test_copies_ask_the_same(settings, served: str, pages_index: Path, monkeypat
 
 def test_the_command_line_has_no_word_for_a_list_of_candidates() -> None:
     assert copies(Settings(user="u1", only=["a"]), "http://x").command == ""
+
+
+def test_curl_has_a_key_where_the_service_asks_for_one(service_index: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    secret, _ = add_key(keys, "reader", tenant="default", scopes=("read",))
+    options = ServiceOptions(tenants={"default": service_index}, keys=keys)
+    with serving(service_index, options) as base:
+        headers = {"authorization": f"Bearer {secret}"}
+        shown = html.unescape(httpx.get(f"{base}/?user=u1", headers=headers).text)
+        line = re.search(r"<pre id=\"copied-1\"[^>]*>(curl .*?)</pre>", shown)
+        assert line
+        assert secret not in shown
+        told = subprocess.run(
+            ["sh", "-c", f"{line[1]} -sS"],
+            capture_output=True,
+            check=True,
+            timeout=30,
+            env={**os.environ, "CROSSREC_KEY": secret},
+        ).stdout
+    assert len(json.loads(told)["items"]) == 10
