@@ -16,12 +16,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 from service.load import Server, _family, measured, serving
 
 from crossrec_llm.errors import CrossrecError, IndexMissing, ModelError
 from crossrec_llm.service import LimitOptions, ServiceOptions, running
 from crossrec_llm.service.options import LogOptions
+from tests.service.conftest import client_of
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +131,7 @@ def test_it_is_not_ready_while_models_are_loaded(service_index: Path, monkeypatc
     go_on = threading.Event()
     monkeypatch.setattr(running, "warm", lambda service: go_on.wait())
     app = running.serving(options(service_index))
-    with TestClient(app) as client:
+    with client_of(app) as client:
         given = client.get("/readyz")
         assert given.status_code == 503
         assert given.json()["type"] == "urn:crossrec:problem:not-ready"

@@ -16,6 +16,7 @@ from crossrec_llm.service import LimitOptions, ServiceOptions, logs
 from crossrec_llm.service.app import create_app
 from crossrec_llm.service.options import LogOptions
 from crossrec_llm.service.working import Work
+from tests.service.conftest import client_of
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_what_finds_no_place_is_refused_before_it_is_read(
 ) -> None:
     limits = LimitOptions(at_once=1, waiting=0)
     app = create_app(ServiceOptions(tenants={"default": service_index}, limits=limits))
-    with TestClient(app) as asked:
+    with client_of(app) as asked:
         monkeypatch.setattr(Work, "full", True)
         given = asked.post("/v1/recommendations", content=b"not even JSON")
         page = asked.get("/healthz")
@@ -161,7 +162,7 @@ def test_what_takes_too_long_is_given_up(service_index: Path, monkeypatch) -> No
     tenant = next(iter(app.state.service.tenants))
     monkeypatch.setattr(tenant.recommender, "bridges", lambda: time.sleep(0.5))
 
-    with TestClient(app) as asked:
+    with client_of(app) as asked:
         given = asked.get("/v1/bridges")
         told = app.state.service.metrics.text().decode()
 
