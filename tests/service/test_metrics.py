@@ -171,6 +171,24 @@ def test_open_metrics_are_everybodys(service_index: Path, tmp_path: Path) -> Non
     assert value(text, "crossrec_generation_info") == 2
 
 
+def test_a_broken_index_takes_the_others_metrics_not_down(
+    service_index: Path, tmp_path: Path
+) -> None:
+    add_key(tmp_path / "keys.json", "one", tenant="one")
+    tenants = {"one": service_index, "broken": tmp_path}
+    options = ServiceOptions(tenants=tenants, keys=tmp_path / "keys.json",
+                             metrics=MetricsOptions(open=True))  # fmt: skip
+    with client_of(create_app(options)) as client:
+        told = client.get("/metrics")
+
+    assert told.status_code == 200
+    assert value(told.text, "crossrec_index_up", tenant="one") == 1
+    assert ("crossrec_index_up", (("tenant", "broken"),)) in samples(told.text)
+    assert value(told.text, "crossrec_index_up", tenant="broken") == 0
+    assert value(told.text, "crossrec_generation_info", tenant="one") == 1
+    assert value(told.text, "crossrec_generation_info", tenant="broken") == 0
+
+
 def test_every_metric_is_documented(app) -> None:
     page = (ROOT / "docs" / "watching.md").read_text()
     documented = set(re.findall(r"^\| `(crossrec_\w+)`", page, re.MULTILINE))
