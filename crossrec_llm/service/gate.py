@@ -115,30 +115,30 @@ class Gate:
             secret = secret.strip() if kind.lower() == "bearer" else ""
         else:
             secret = request.cookies.get(COOKIE, "")
-        return self.known(secret) if secret else None
+        return known(secret, self.keys, self.tenants) if secret else None
 
     def _is_open(self, request: Request) -> bool:
         path = request.scope["path"]
         return path in self.open or path.startswith(STATIC)
 
-    def known(self, secret: str) -> Caller | None:
-        """Whose key it is.
 
-        Raises
-        ------
-        Refused : the keys cannot be read, so nobody is known (503).
-        """
-        assert self.keys is not None
-        try:
-            key = self.keys.find(secret)
-        except DataError as error:
-            logger.error("%s", error)
-            raise Refused(
-                503, "keys-unavailable", "the keys cannot be read; the log says why"
-            ) from error
-        if key is None or key.tenant not in self.tenants:
-            return None
-        return Caller(self.tenants[key.tenant], frozenset(key.scopes), key.name)
+def known(secret: str, keys: Keys, tenants: Tenants) -> Caller | None:
+    """Whose key it is; None where it is none, or of a tenant that is not served.
+
+    Raises
+    ------
+    Refused : the keys cannot be read, so nobody is known (503).
+    """
+    try:
+        key = keys.find(secret)
+    except DataError as error:
+        logger.error("%s", error)
+        raise Refused(
+            503, "keys-unavailable", "the keys cannot be read; the log says why"
+        ) from error
+    if key is None or key.tenant not in tenants:
+        return None
+    return Caller(tenants[key.tenant], frozenset(key.scopes), key.name)
 
 
 def _ask_for_key(request: Request) -> Response:

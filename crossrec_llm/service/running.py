@@ -105,6 +105,7 @@ def _config(options: ServiceOptions, app: Any, **more: Any) -> uvicorn.Config:
         access_log=False,  # a line of our own tells of each request
         server_header=False,
         backlog=_BACKLOG,
+        limit_concurrency=options.limits.connections,
         timeout_keep_alive=_KEPT,
         timeout_graceful_shutdown=ceil(options.limits.shutdown),
         timeout_worker_healthcheck=_PATIENCE,

@@ -160,6 +160,12 @@ def test_a_model_that_cannot_be_loaded_keeps_nobody_waiting(
     service.tenants.close()
 
 
+def test_connections_have_an_end(service_index: Path) -> None:
+    asked = options(service_index, limits=LimitOptions(connections=7))
+
+    assert running._config(asked, None).limit_concurrency == 7
+
+
 def test_questions_share_the_cores(service_index: Path, monkeypatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(running.os, "sched_getaffinity", lambda _: range(8), raising=False)
