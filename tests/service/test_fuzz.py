@@ -11,13 +11,13 @@ from crossrec_llm.service.keys import Keys
 
 
 def test_no_question_is_a_bug(service_index: Path, tmp_path: Path) -> None:
-    found = asked(service_index, tmp_path / "index", 2_000, seed=0)
+    found = asked(service_index, tmp_path / "index", 400, seed=0)
 
-    assert found.cases == 2_000
+    assert found.cases == 400
     assert not found.examples
     assert found.failed == found.other_errors == found.other_schemas == 0
-    assert found.statuses[200] > 200, "some are answered"
-    assert found.statuses[422] > 200, "some are refused"
+    assert found.statuses[200] > 40, "some are answered"
+    assert found.statuses[422] > 40, "some are refused"
 
 
 def test_nothing_of_a_tenant_is_told_to_another(service_index: Path, tmp_path: Path) -> None:
