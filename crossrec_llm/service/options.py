@@ -31,8 +31,9 @@ class LimitOptions:
     body : bytes of a body.
     sending : until a body has come, with 408.
     connections : at the same moment, in each worker process; one more gets 503.
-    at_once : questions that are answered at the same moment, in each worker process.
-    waiting : questions that may wait for their turn; one more gets 429.
+    at_once : questions that are answered at the same moment, in each worker process; and as many
+        changes and erasures beside them.
+    waiting : questions that may wait for their turn, and changes; one more gets 429.
     answer : until a question is given up, with 503.
     change : until a change is, which goes on all the same.
     erasure : until an erasure is, which does too.

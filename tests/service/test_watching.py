@@ -6,12 +6,14 @@ import io
 import json
 import logging
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from crossrec_llm.errors import QueryError
 from crossrec_llm.service import LimitOptions, ServiceOptions, logs
 from crossrec_llm.service.app import create_app
 from crossrec_llm.service.options import LogOptions
@@ -154,6 +156,34 @@ def test_what_finds_no_place_is_refused_before_it_is_read(
     assert page.status_code == 200
     line = requests(lines())[0]
     assert (line["endpoint"], line["problem"]) == ("/v1/", "too-many-requests")
+
+
+def test_slow_changes_keep_no_question_waiting(own_index: Path, user_id, monkeypatch) -> None:
+    limits = LimitOptions(at_once=1, waiting=0)
+    app = create_app(ServiceOptions(tenants={"default": own_index}, limits=limits))
+    end = threading.Event()
+
+    def slow(*_: object, **__: object) -> None:
+        end.wait(10)
+        raise QueryError("nobody is erased here")
+
+    monkeypatch.setattr("crossrec_llm.service.people.forget_user", slow)
+    body = {"user_ids": [user_id]}
+    with client_of(app) as asked:
+        erasing = {"url": "/v1/erasures", "json": body}
+        asking = threading.Thread(target=asked.post, kwargs=erasing)
+        asking.start()
+        time.sleep(0.2)
+        try:
+            answered = asked.get("/v1/bridges").status_code
+            another = asked.post(**erasing)
+        finally:
+            end.set()
+            asking.join()
+
+    assert answered == 200
+    assert another.status_code == 429
+    assert "0 changes are waiting already" in another.json()["detail"]
 
 
 def test_what_takes_too_long_is_given_up(service_index: Path, monkeypatch) -> None:
