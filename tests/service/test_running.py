@@ -7,8 +7,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -22,7 +20,6 @@ from crossrec_llm.errors import CrossrecError, IndexMissing, ModelError
 from crossrec_llm.service import LimitOptions, ServiceOptions, running
 from crossrec_llm.service.options import LogOptions
 from tests.service.conftest import client_of
-
 
 PATIENCE = 180
 """Seconds in which a process starts, however busy the machine is."""
@@ -220,18 +217,6 @@ def test_under_load_there_are_answers_and_refusals_only(
         assert sum(stretch.status.values()) == round(stretch.rate * stretch.seconds)
         assert stretch.status[200] > 0
         assert stretch.memory[0] > 1
-
-
-def test_the_command_says_where_it_listens_and_ends_well(service_index: Path) -> None:
-    crossrec = Path(sys.executable).with_name("crossrec")
-    command = [crossrec, "serve", "--index", service_index, "--port", "0", "--log-format", "json"]
-    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as process:
-        line = json.loads(process.stderr.readline())
-        process.send_signal(signal.SIGTERM)
-        process.stderr.read()
-
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/; Ctrl-C stops", line["event"])
-    assert process.returncode == 0
 
 
 def test_the_log_of_a_worker_is_set_up_in_it(service_index: Path, tmp_path, monkeypatch) -> None:
