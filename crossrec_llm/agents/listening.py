@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Send
@@ -14,14 +15,13 @@ from starlette.types import Scope as Connection
 from crossrec_llm.agents.server import Server
 from crossrec_llm.errors import DataError, QueryError
 from crossrec_llm.service.headers import SafeHeaders
-from crossrec_llm.service.keys import Keys
+from crossrec_llm.service.keys import Keys, borne
+from crossrec_llm.service.loopback import is_loopback, refusal
 from crossrec_llm.service.options import DEFAULT_TENANT, RateOptions
 from crossrec_llm.service.problems import Refused
 from crossrec_llm.service.rates import Rates
 
 logger = logging.getLogger(__name__)
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Gate:
 
     def refusal(self, request: Request) -> Response | None:
         """The answer to who may not ask; None for who may: `request.state.scopes` are theirs."""
-        kind, _, secret = request.headers.get("authorization", "").partition(" ")
+        secret = borne(request.headers.get("authorization", ""))
         try:
-            key = self.keys.find(secret.strip()) if kind.lower() == "bearer" else None
+            key = self.keys.find(secret) if secret else None
         except DataError as error:
             logger.error("%s", error)
             return PlainTextResponse("the keys cannot be read; the log says why", 503)
@@ -60,6 +60,18 @@ class Gate:
         return gated
 
 
+def _own_names(host: str) -> TransportSecuritySettings | None:
+    """On loopback its names and no others; elsewhere a key is needed, whatever the name."""
+    if not is_loopback(host):
+        return None
+    own = f"[{host}]" if ":" in host else host
+    names = sorted({own, "localhost", "127.0.0.1", "[::1]"})
+    return TransportSecuritySettings(
+        allowed_hosts=[f"{name}:*" for name in names],
+        allowed_origins=[f"http://{name}:*" for name in names],
+    )
+
+
 def run_http(
     server: Server, host: str, port: int, gate: Gate | None = None, *, quiet: bool = False
 ) -> None:
@@ -72,14 +84,13 @@ def run_http(
     ------
     QueryError : another address than loopback without keys.
     """
-    if gate is None and host not in LOOPBACK:
-        raise QueryError(
-            f"without keys only this machine is answered, and {host!r} is reached from others: "
-            "`crossrec keys add NAME --file FILE` makes a key, --keys FILE takes it"
-        )
+    if gate is None and not is_loopback(host):
+        raise QueryError(refusal(host, "--keys FILE"))
     if gate is not None:
         server.keyless = frozenset()
-    app: ASGIApp = server.streamable_http_app(host=host, stateless_http=True, json_response=True)
+    app: ASGIApp = server.streamable_http_app(
+        host=host, stateless_http=True, json_response=True, transport_security=_own_names(host)
+    )
     uvicorn.run(
         SafeHeaders(gate.before(app) if gate else app),
         host=host,

@@ -82,7 +82,7 @@ def create_app(options: ServiceOptions, shared: Path | None = None) -> FastAPI:
     if tracing.wanted(options.tracing):
         traced = tracing.install(app, tracing.provider(options.tracing))
     # The last that is added is the first that a request meets.
-    app.add_middleware(Bounds, body=options.limits.body)
+    app.add_middleware(Bounds, body=options.limits.body, seconds=options.limits.sending)
     app.add_middleware(RefuseEarly, work=work, under="/v1/")
     rates = Rates(options.rates)
     app.add_middleware(

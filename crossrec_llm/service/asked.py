@@ -51,9 +51,14 @@ class Asked:
     def may(self, scope: Scope) -> bool:
         return scope in self.caller.scopes
 
-    async def do(self, work: Callable[[Recommender], T], seconds: float | None = None) -> T:
+    async def do(self, work: Callable[[Recommender], T]) -> T:
         """What `work` gives of the caller's own index, as `Work.do` does it."""
-        return await self.service.work.do(lambda: work(self.recommender), seconds)
+        return await self.service.work.do(lambda: work(self.recommender))
+
+    async def change(self, work: Callable[[Recommender], T], seconds: float | None = None) -> T:
+        """The same of a change; `seconds`: until it is given up, None = `limits.change`."""
+        seconds = self.service.options.limits.change if seconds is None else seconds
+        return await self.service.work.do(lambda: work(self.recommender), seconds, changing=True)
 
 
 def _may(*scopes: Scope) -> Callable[[Request], Awaitable[Asked]]:

@@ -14,6 +14,7 @@ from crossrec_llm import live
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.service.asked import Writing
 from crossrec_llm.service.bodies import Body, Id, too_much
+from crossrec_llm.service.documents import DueDocument
 from crossrec_llm.service.options import LimitOptions
 from crossrec_llm.service.problems import RESPONSES
 from crossrec_llm.service.repeating import Answer, IdempotencyKey, once
@@ -128,15 +129,6 @@ class RejectDocument(BaseModel):
 
     row: int
     reason: str = Field(examples=["unknown item"])
-
-
-class DueDocument(BaseModel):
-    """What a new generation would fold in, and whether the recipe says that it is time."""
-
-    generation: str
-    changes: int
-    share: float
-    due: bool
 
 
 class ChangeDocument(Answer):

@@ -13,7 +13,7 @@ from crossrec_llm import __version__
 from crossrec_llm.condition import Condition
 from crossrec_llm.recommender import Recommender
 from crossrec_llm.service.asked import Administering, Asked
-from crossrec_llm.service.documents import ReceiptDocument
+from crossrec_llm.service.documents import DueDocument, ReceiptDocument
 from crossrec_llm.service.problems import RESPONSES
 
 router = APIRouter(prefix="/v1", responses=RESPONSES)
@@ -31,15 +31,6 @@ class KeptDocument(BaseModel):
     counts: dict[str, int]
     recipe: str
     bytes: int
-
-
-class DueDocument(BaseModel):
-    """What came since the build, and whether that is enough for another."""
-
-    generation: str
-    changes: int
-    share: float
-    due: bool
 
 
 class AuditDocument(BaseModel):

@@ -176,6 +176,15 @@ class BridgesDocument(BaseModel):
     bridges: list[BridgeDocument]
 
 
+class DueDocument(BaseModel):
+    """What came since the build, and whether the recipe says that it is time for another."""
+
+    generation: str
+    changes: int
+    share: float
+    due: bool
+
+
 def item(found: Item) -> ItemDocument:
     own = (name for name in ItemDocument.model_fields if name != "category")
     return ItemDocument(

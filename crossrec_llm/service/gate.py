@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crossrec_llm.errors import DataError
 from crossrec_llm.service.bounds import API
 from crossrec_llm.service.headers import STATIC
-from crossrec_llm.service.keys import Keys
+from crossrec_llm.service.keys import Keys, borne
+from crossrec_llm.service.loopback import is_loopback
 from crossrec_llm.service.problems import Refused, problem
 from crossrec_llm.service.rates import Rates
 from crossrec_llm.service.tenants import ALL_SCOPES, Caller, Tenants
@@ -25,7 +26,6 @@ SIGN_IN = "/sign-in"
 OPEN = ("/healthz", "/readyz", SIGN_IN, "/v1/openapi.json")
 """What is answered without a key, beside /static."""
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _BEARER = {"WWW-Authenticate": "Bearer"}
 
@@ -53,8 +53,7 @@ class Gate:
     ) -> None:
         self.app, self.tenants, self.keys, self.rates = app, tenants, keys, rates
         self.open = (*OPEN, "/metrics") if metrics else OPEN
-        named = tuple(host.lower() for host in hosts)
-        self.hosts = (*named, *LOOPBACK) if keys is None or named else ()
+        self.hosts = tuple(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,7 +83,8 @@ class Gate:
     def _require_host(self, request: Request) -> None:
         """A page elsewhere whose name leads to this machine is not ours (DNS rebinding)."""
         name = _without_port(request.headers.get("host", ""))
-        if self.hosts and name not in self.hosts:
+        ours = name in self.hosts or is_loopback(name) or (self.keys is not None and not self.hosts)
+        if not ours:
             raise Refused(
                 421,
                 "unknown-host",
@@ -113,34 +113,33 @@ class Gate:
         if self.keys is None:
             return Caller(next(iter(self.tenants)), ALL_SCOPES) if len(self.tenants) else None
         if "authorization" in request.headers:
-            kind, _, secret = request.headers["authorization"].partition(" ")
-            secret = secret.strip() if kind.lower() == "bearer" else ""
+            secret = borne(request.headers["authorization"])
         else:
             secret = request.cookies.get(COOKIE, "")
-        return self.known(secret) if secret else None
+        return known(secret, self.keys, self.tenants) if secret else None
 
     def _is_open(self, request: Request) -> bool:
         path = request.scope["path"]
         return path in self.open or path.startswith(STATIC)
 
-    def known(self, secret: str) -> Caller | None:
-        """Whose key it is.
 
-        Raises
-        ------
-        Refused : the keys cannot be read, so nobody is known (503).
-        """
-        assert self.keys is not None
-        try:
-            key = self.keys.find(secret)
-        except DataError as error:
-            logger.error("%s", error)
-            raise Refused(
-                503, "keys-unavailable", "the keys cannot be read; the log says why"
-            ) from error
-        if key is None or key.tenant not in self.tenants:
-            return None
-        return Caller(self.tenants[key.tenant], frozenset(key.scopes), key.name)
+def known(secret: str, keys: Keys, tenants: Tenants) -> Caller | None:
+    """Whose key it is; None where it is none, or of a tenant that is not served.
+
+    Raises
+    ------
+    Refused : the keys cannot be read, so nobody is known (503).
+    """
+    try:
+        key = keys.find(secret)
+    except DataError as error:
+        logger.error("%s", error)
+        raise Refused(
+            503, "keys-unavailable", "the keys cannot be read; the log says why"
+        ) from error
+    if key is None or key.tenant not in tenants:
+        return None
+    return Caller(tenants[key.tenant], frozenset(key.scopes), key.name)
 
 
 def _ask_for_key(request: Request) -> Response:

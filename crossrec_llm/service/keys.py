@@ -86,6 +86,12 @@ class Keys:
         return None if found is None or found.expired(time.time()) else found
 
 
+def borne(authorization: str) -> str:
+    """The key of an `Authorization: Bearer KEY`; "" where it is none."""
+    kind, _, secret = authorization.partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else ""
+
+
 def add_key(
     path: Path,
     name: str,

@@ -9,6 +9,7 @@ the one that takes its place writes over it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -29,10 +30,13 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from crossrec_llm.errors import CrossrecError
 from crossrec_llm.records import Recommendations
 from crossrec_llm.service.tenants import Tenant, Tenants
 from crossrec_llm.service.watching import Seen
 from crossrec_llm.service.working import Work
+
+logger = logging.getLogger(__name__)
 
 EVERY = 1.0
 """Seconds between two writings of what a worker has."""
@@ -230,6 +234,9 @@ def _told(workers: list[list[_Family]]) -> list[Metric]:
 
 def _of_indexes(tenants: Iterable[Tenant]) -> list[Metric]:
     """What is the same in every worker: what the indexes are now."""
+    up = GaugeMetricFamily(
+        "crossrec_index_up", "1 where the index answers, 0 where not.", labels=("tenant",)
+    )
     generation = GaugeMetricFamily(
         "crossrec_generation_info", "1; the labels say which answers.",
         labels=("tenant", "generation", "recipe", "blend"),
@@ -242,11 +249,18 @@ def _of_indexes(tenants: Iterable[Tenant]) -> list[Metric]:
         "crossrec_unread_items", "New and changed items that wait to be read.", labels=("tenant",)
     )
     for tenant in tenants:
-        now = tenant.recommender
-        receipt, live = now.receipt, now.generation.live
+        try:
+            now = tenant.recommender
+            receipt, n_changes = now.receipt, now.changes()
+            n_items, n_unread = now.catalogue.present.sum(), now.generation.live.unread
+        except (CrossrecError, OSError) as error:
+            logger.error("the index of tenant %r does not answer: %s", tenant.name, error)
+            up.add_metric((tenant.name,), 0)
+            continue
+        up.add_metric((tenant.name,), 1)
         labels = (tenant.name, receipt.generation, receipt.recipe, receipt.blend)
         generation.add_metric(labels, 1)
-        items.add_metric((tenant.name,), float(now.catalogue.present.sum()))
-        changes.add_metric((tenant.name,), now.changes())
-        unread.add_metric((tenant.name,), live.unread)
-    return [generation, items, changes, unread]
+        items.add_metric((tenant.name,), float(n_items))
+        changes.add_metric((tenant.name,), n_changes)
+        unread.add_metric((tenant.name,), n_unread)
+    return [up, generation, items, changes, unread]

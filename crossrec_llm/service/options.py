@@ -29,8 +29,11 @@ class LimitOptions:
     text : characters of a free text.
     batch : events or items in one body.
     body : bytes of a body.
-    at_once : questions that are answered at the same moment, in each worker process.
-    waiting : questions that may wait for their turn; one more gets 429.
+    sending : until a body has come, with 408.
+    connections : at the same moment, in each worker process; one more gets 503.
+    at_once : questions that are answered at the same moment, in each worker process; and as many
+        changes and erasures beside them.
+    waiting : questions that may wait for their turn, and changes; one more gets 429.
     answer : until a question is given up, with 503.
     change : until a change is, which goes on all the same.
     erasure : until an erasure is, which does too.
@@ -43,6 +46,8 @@ class LimitOptions:
     text: Count = 4_000
     batch: Count = 10_000
     body: Count = 10_000_000
+    sending: Seconds = 30.0
+    connections: Count = 1_000
     at_once: Count = 2
     waiting: Annotated[int, Ge(0)] = 16
     answer: Seconds = 10.0

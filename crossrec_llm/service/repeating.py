@@ -63,9 +63,8 @@ async def once(
     ------
     Refused : the key came with another body (422).
     """
-    seconds = asked.service.options.limits.change if seconds is None else seconds
     if key is None:
-        return await asked.do(work, seconds)
+        return await asked.change(work, seconds)
     own = f"{asked.caller.name}\n{key}"
     content = f"{type(body).__name__}\n{body.model_dump_json()}".encode()
     replayed = False
@@ -86,7 +85,7 @@ async def once(
             ledger.answered.keep(own, content, answer.nameless().model_dump_json())
         return answer
 
-    answer = await asked.do(do, seconds)
+    answer = await asked.change(do, seconds)
     if replayed:
         response.headers[REPLAYED] = "true"
     return answer

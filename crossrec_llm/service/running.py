@@ -13,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from ipaddress import ip_address
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +27,7 @@ from crossrec_llm.errors import CrossrecError
 from crossrec_llm.service import logs
 from crossrec_llm.service.app import create_app
 from crossrec_llm.service.asked import Service
+from crossrec_llm.service.loopback import is_loopback, refusal
 from crossrec_llm.service.options import ServiceOptions
 from crossrec_llm.service.tenants import Tenants
 
@@ -105,6 +105,7 @@ def _config(options: ServiceOptions, app: Any, **more: Any) -> uvicorn.Config:
         access_log=False,  # a line of our own tells of each request
         server_header=False,
         backlog=_BACKLOG,
+        limit_concurrency=options.limits.connections,
         timeout_keep_alive=_KEPT,
         timeout_graceful_shutdown=ceil(options.limits.shutdown),
         timeout_worker_healthcheck=_PATIENCE,
@@ -119,19 +120,8 @@ def require_safe(options: ServiceOptions) -> None:
     ------
     CrossrecError : what to run.
     """
-    if options.keys is None and not _is_loopback(options.host):
-        raise CrossrecError(
-            f"without keys only this machine is answered, and {options.host!r} is reached from "
-            "others: `crossrec keys add NAME --file FILE` makes a key, `crossrec serve --keys FILE`"
-            " takes it"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    if options.keys is None and not is_loopback(options.host):
+        raise CrossrecError(refusal(options.host, "`crossrec serve --keys FILE`"))
 
 
 def _listening(options: ServiceOptions) -> socket.socket:

@@ -22,6 +22,7 @@ class Work:
     def __init__(self, limits: LimitOptions) -> None:
         self.limits = limits
         self._places = anyio.CapacityLimiter(limits.at_once)
+        self._changing = anyio.CapacityLimiter(limits.at_once)
 
     @property
     def running(self) -> int:
@@ -36,35 +37,48 @@ class Work:
     @property
     def full(self) -> bool:
         """Whether one more question is refused."""
-        return not self._places.available_tokens and self.waiting >= self.limits.waiting
+        return self._is_full(self._places)
 
     @property
     def refusal(self) -> Refused:
         """What a question is told that finds no place."""
+        return self._refusal(self._places)
+
+    def _is_full(self, places: anyio.CapacityLimiter) -> bool:
+        waiting = places.statistics().tasks_waiting
+        return not places.available_tokens and waiting >= self.limits.waiting
+
+    def _refusal(self, places: anyio.CapacityLimiter) -> Refused:
+        kind = "changes" if places is self._changing else "questions"
+        waiting = places.statistics().tasks_waiting
         return Refused(
             429,
             "too-many-requests",
-            f"{self.waiting} questions are waiting already: ask again in a second",
+            f"{waiting} {kind} are waiting already: ask again in a second",
             {"Retry-After": "1"},
         )
 
-    async def do(self, work: Callable[[], T], seconds: float | None = None) -> T:
+    async def do(
+        self, work: Callable[[], T], seconds: float | None = None, *, changing: bool = False
+    ) -> T:
         """What `work` gives.
 
         Parameters
         ----------
         seconds : until it is given up; None = `limits.answer`.
+        changing : it may take minutes, and has places of its own: no question waits for it.
 
         Raises
         ------
         Refused : too many are waiting already (429), or it took too long (503); then it goes on in
             its thread, and keeps its place, until it is done.
         """
-        if self.full:
-            raise self.refusal
+        places = self._changing if changing else self._places
+        if self._is_full(places):
+            raise self._refusal(places)
         seconds = self.limits.answer if seconds is None else seconds
         with anyio.move_on_after(seconds):
-            return await run_sync(work, abandon_on_cancel=True, limiter=self._places)
+            return await run_sync(work, abandon_on_cancel=True, limiter=places)
         raise Refused(
             503,
             "took-too-long",

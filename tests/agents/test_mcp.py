@@ -398,6 +398,18 @@ def test_without_keys_http_listens_on_loopback_only(rec: Recommender, ran: list[
     assert [how["host"] for _, how in ran] == ["127.0.0.1"]
 
 
+def test_every_address_of_loopback_is_this_machine(rec: Recommender, ran: list[Any]) -> None:
+    run_http(create_server(rec), "127.0.0.2", 8001)
+    hosts = ("127.0.0.2:8001", "localhost:8001", "rebound.example:8001")
+    with TestClient(ran[0][0]) as client:
+        got = [
+            client.post("/mcp", json=LIST, headers=JSON | {"host": host}).status_code
+            for host in hosts
+        ]
+
+    assert got == [200, 200, 421]
+
+
 def test_a_page_elsewhere_cannot_reach_loopback_by_a_name_of_its_own(
     rec: Recommender, ran: list[Any]
 ) -> None:

@@ -200,7 +200,7 @@ def test_marks():
     vectors[7] = np.eye(8)[5]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes = np.repeat([0, 1], 20)
-    near = np.array([[1, 2], [0, 2], [0, 1], [4, 4]])
+    near = np.array([[1, 2], [0, 2], [0, 1], [2, 2]])
 
     far = np.flatnonzero(far_from_category(vectors, codes)).tolist()
     assert 7 in far

@@ -54,6 +54,11 @@ def test_every_reference_leads_somewhere() -> None:
     assert DOCUMENT["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
 
+def test_a_document_has_the_name_of_its_class() -> None:
+    """Two classes of one name would be told apart by the modules that they are in."""
+    assert not [name for name in DOCUMENT["components"]["schemas"] if "__" in name]
+
+
 def test_the_examples_can_be_asked(own: TestClient) -> None:
     """They are read: what they name is not in this index."""
     for name, operation in OPERATIONS:

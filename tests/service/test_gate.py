@@ -8,16 +8,22 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+import anyio
 import pytest
+from fastapi import Body, FastAPI
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from crossrec_llm.errors import CrossrecError
-from crossrec_llm.service import LimitOptions, RateOptions, ServiceOptions
+from crossrec_llm.service import LimitOptions, RateOptions, ServiceOptions, problems
 from crossrec_llm.service.app import create_app
+from crossrec_llm.service.bounds import Bounds
 from crossrec_llm.service.headers import POLICY
 from crossrec_llm.service.keys import add_key, revoke_key
 from crossrec_llm.service.running import require_safe
+from tests.service.conftest import client_of
 
 SCOPES = ("read", "write", "admin")
 
@@ -185,7 +191,8 @@ def test_settings_lie_beside_their_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000", "LOCALHOST"]
+    "host",
+    ["localhost", "localhost:8000", "127.0.0.1:1", "127.0.0.2:8000", "[::1]:8000", "LOCALHOST"],
 )
 def test_loopback_goes_by_its_own_names(client: TestClient, host: str) -> None:
     assert client.get("/healthz", headers={"Host": host}).status_code == 200
@@ -267,6 +274,24 @@ def test_signing_in_and_out(keyed: TestClient, secrets) -> None:
     assert keyed.get("/", headers=page, follow_redirects=False).status_code == 303
 
 
+def test_keys_that_cannot_be_read_are_told_of_without_their_place(
+    service_index: Path, tmp_path: Path, caplog
+) -> None:
+    secret, _ = add_key(tmp_path / "keys.json", "one", tenant="default")
+    options = ServiceOptions(tenants={"default": service_index}, keys=tmp_path / "keys.json")
+    with client_of(create_app(options)) as keyed:
+        (tmp_path / "keys.json").chmod(0o644)
+        given = [
+            keyed.get("/v1/items", headers=bearer(secret)),
+            keyed.post("/sign-in", data={"key": secret}),
+        ]
+
+    for one in given:
+        assert (one.status_code, str(tmp_path) in one.text) == (503, False)
+        assert "the keys cannot be read; the log says why" in one.text
+    assert f"chmod 600 {tmp_path}" in caplog.text
+
+
 def test_over_https_the_cookie_stays_there(service_index: Path, file: Path, secrets) -> None:
     options = ServiceOptions(tenants={"default": service_index}, keys=file)
     with TestClient(create_app(options), "https://shop.example") as https:
@@ -286,6 +311,47 @@ def test_without_keys_there_is_nothing_to_sign_in_to(client: TestClient) -> None
 
 
 # ------------------------------------------------------------------ bounds, rates and headers
+
+
+def test_who_is_not_known_sends_little(keyed: TestClient, secrets) -> None:
+    long = {"key": "x" * 20_000}
+
+    assert keyed.post("/sign-in", data=long).status_code == 413
+    known = keyed.post(
+        "/v1/like", json={"text": "red", "more": long}, headers=bearer(secrets["read"])
+    )
+    assert known.status_code == 422, "it is read"
+
+
+def test_a_body_that_does_not_come_is_not_waited_for() -> None:
+    app = FastAPI()
+
+    @app.post("/")
+    async def take(body: Annotated[dict, Body()]) -> dict:
+        return body
+
+    problems.install(app)
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": [],
+             "state": {"caller": None}}  # fmt: skip
+    sent: list[Message] = []
+    began = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive() -> Message:
+        for message in began:
+            return message
+        await anyio.sleep_forever()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        with anyio.fail_after(10):
+            await Bounds(app, body=1_000, seconds=0.05)(scope, receive, send)
+
+    anyio.run(ask)
+
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
 
 
 def test_a_body_has_an_end_whatever_it_says(service_index: Path) -> None:
@@ -458,7 +524,11 @@ def test_a_broken_index_takes_no_other_down(
         assert told.json()["detail"].startswith("the index of 'bad' cannot answer now")
         assert str(tmp_path) not in told.text
         assert str(broken) in caplog.text
-        assert ask("gone").json() == several.get("/v1/items").json(), "as if there were no such key"
+        gone, none = (
+            {**given.json(), "request_id": None}
+            for given in (ask("gone"), several.get("/v1/items"))
+        )
+        assert gone == none, "as if there were no such key"
 
         assert several.get("/readyz").json() == {"status": "ok", "generations": {}, "broken": []}
         ready = several.get("/readyz", headers=bearer(keys["bad"])).json()

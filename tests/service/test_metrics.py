@@ -8,13 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from crossrec_llm.service import ServiceOptions
 from crossrec_llm.service.app import create_app
+from crossrec_llm.service.keys import add_key
 from crossrec_llm.service.metrics import FORGOTTEN, Metrics
 from crossrec_llm.service.options import MetricsOptions
+from tests.service.conftest import client_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +45,7 @@ def value(text: str, name: str, **labels: str) -> float:
 def test_what_happened_is_counted(app) -> None:
     rec = next(iter(app.state.service.tenants)).recommender
     user_id, n_items = rec.generation.users.ids[0], len(rec.catalogue)
-    with TestClient(app) as client:
+    with client_of(app) as client:
         body = {"user_id": user_id, "k": 5}
         lists = [client.post("/v1/recommendations", json=body).json() for _ in range(3)]
         short = client.post("/v1/recommendations", json={**body, "only": [], "k": 2}).json()
@@ -78,7 +79,7 @@ def test_what_happened_is_counted(app) -> None:
 def test_no_label_names_anybody(app) -> None:
     rec = next(iter(app.state.service.tenants)).recommender
     user_id, item_id = rec.generation.users.ids[0], rec.catalogue.ids[0]
-    with TestClient(app) as client:
+    with client_of(app) as client:
         client.post("/v1/recommendations", json={"user_id": user_id})
         client.get("/v1/item", params={"item_id": item_id})
         client.get(f"/{user_id}/{item_id}")
@@ -131,7 +132,7 @@ def test_a_worker_that_died_is_forgotten_and_replaced(app, tmp_path: Path) -> No
 
 def test_what_a_worker_has_is_written_while_it_runs(service_index: Path, tmp_path: Path) -> None:
     options = ServiceOptions(tenants={"default": service_index})
-    with TestClient(create_app(options, tmp_path)) as client:
+    with client_of(create_app(options, tmp_path)) as client:
         assert client.get("/healthz").status_code == 200
         until = time.monotonic() + 10
         while not list(tmp_path.glob("worker-0.json")) and time.monotonic() < until:
@@ -141,11 +142,17 @@ def test_what_a_worker_has_is_written_while_it_runs(service_index: Path, tmp_pat
     assert not list(tmp_path.glob("worker-*.json"))
 
 
-def test_a_tenant_sees_its_own(service_index: Path) -> None:
-    both = {"one": service_index, "two": service_index}
-    app = create_app(ServiceOptions(tenants=both))
+def of_both(index: Path, folder: Path, **more) -> ServiceOptions:
+    """Of two tenants, who need keys."""
+    add_key(folder / "keys.json", "one", tenant="one")
+    both = {"one": index, "two": index}
+    return ServiceOptions(tenants=both, keys=folder / "keys.json", **more)
+
+
+def test_a_tenant_sees_its_own(service_index: Path, tmp_path: Path) -> None:
+    app = create_app(of_both(service_index, tmp_path))
     metrics = app.state.service.metrics
-    for tenant in both:
+    for tenant in ("one", "two"):
         metrics.lists.labels(tenant, "user").inc()
 
     everything, own = metrics.text().decode(), metrics.text("one").decode()
@@ -156,13 +163,30 @@ def test_a_tenant_sees_its_own(service_index: Path) -> None:
     app.state.service.tenants.close()
 
 
-def test_open_metrics_are_everybodys(service_index: Path) -> None:
-    both = {"one": service_index, "two": service_index}
-    options = ServiceOptions(tenants=both, metrics=MetricsOptions(open=True))
-    with TestClient(create_app(options)) as client:
+def test_open_metrics_are_everybodys(service_index: Path, tmp_path: Path) -> None:
+    options = of_both(service_index, tmp_path, metrics=MetricsOptions(open=True))
+    with client_of(create_app(options)) as client:
         text = client.get("/metrics").text
 
     assert value(text, "crossrec_generation_info") == 2
+
+
+def test_a_broken_index_takes_the_others_metrics_not_down(
+    service_index: Path, tmp_path: Path
+) -> None:
+    add_key(tmp_path / "keys.json", "one", tenant="one")
+    tenants = {"one": service_index, "broken": tmp_path}
+    options = ServiceOptions(tenants=tenants, keys=tmp_path / "keys.json",
+                             metrics=MetricsOptions(open=True))  # fmt: skip
+    with client_of(create_app(options)) as client:
+        told = client.get("/metrics")
+
+    assert told.status_code == 200
+    assert value(told.text, "crossrec_index_up", tenant="one") == 1
+    assert ("crossrec_index_up", (("tenant", "broken"),)) in samples(told.text)
+    assert value(told.text, "crossrec_index_up", tenant="broken") == 0
+    assert value(told.text, "crossrec_generation_info", tenant="one") == 1
+    assert value(told.text, "crossrec_generation_info", tenant="broken") == 0
 
 
 def test_every_metric_is_documented(app) -> None:

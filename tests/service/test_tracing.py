@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -13,6 +12,7 @@ from crossrec_llm.errors import MissingExtra
 from crossrec_llm.service import ServiceOptions, tracing
 from crossrec_llm.service.app import create_app
 from crossrec_llm.service.options import TracingOptions
+from tests.service.conftest import client_of
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def traced(index: Path, **options) -> ServiceOptions:
 def test_a_request_is_a_span_with_its_steps_below(service_index: Path, spans) -> None:
     app = create_app(traced(service_index))
     user_id = next(iter(app.state.service.tenants)).recommender.generation.users.ids[0]
-    with TestClient(app) as client:
+    with client_of(app) as client:
         client.post("/v1/recommendations", json={"user_id": user_id})
         client.get("/healthz")
 
@@ -46,7 +46,7 @@ def test_a_request_is_a_span_with_its_steps_below(service_index: Path, spans) ->
 
 
 def test_spans_name_nobody(service_index: Path, spans) -> None:
-    with TestClient(create_app(traced(service_index))) as client:
+    with client_of(create_app(traced(service_index))) as client:
         client.get("/v1/item", params={"item_id": "Zanzibar"})
 
     told = [str(value) for span in spans.get_finished_spans() for value in span.attributes.values()]

@@ -6,16 +6,19 @@ import io
 import json
 import logging
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from crossrec_llm.errors import QueryError
 from crossrec_llm.service import LimitOptions, ServiceOptions, logs
 from crossrec_llm.service.app import create_app
 from crossrec_llm.service.options import LogOptions
 from crossrec_llm.service.working import Work
+from tests.service.conftest import client_of
 
 
 @pytest.fixture
@@ -142,7 +145,7 @@ def test_what_finds_no_place_is_refused_before_it_is_read(
 ) -> None:
     limits = LimitOptions(at_once=1, waiting=0)
     app = create_app(ServiceOptions(tenants={"default": service_index}, limits=limits))
-    with TestClient(app) as asked:
+    with client_of(app) as asked:
         monkeypatch.setattr(Work, "full", True)
         given = asked.post("/v1/recommendations", content=b"not even JSON")
         page = asked.get("/healthz")
@@ -155,13 +158,41 @@ def test_what_finds_no_place_is_refused_before_it_is_read(
     assert (line["endpoint"], line["problem"]) == ("/v1/", "too-many-requests")
 
 
+def test_slow_changes_keep_no_question_waiting(own_index: Path, user_id, monkeypatch) -> None:
+    limits = LimitOptions(at_once=1, waiting=0)
+    app = create_app(ServiceOptions(tenants={"default": own_index}, limits=limits))
+    end = threading.Event()
+
+    def slow(*_: object, **__: object) -> None:
+        end.wait(10)
+        raise QueryError("nobody is erased here")
+
+    monkeypatch.setattr("crossrec_llm.service.people.forget_user", slow)
+    body = {"user_ids": [user_id]}
+    with client_of(app) as asked:
+        erasing = {"url": "/v1/erasures", "json": body}
+        asking = threading.Thread(target=asked.post, kwargs=erasing)
+        asking.start()
+        time.sleep(0.2)
+        try:
+            answered = asked.get("/v1/bridges").status_code
+            another = asked.post(**erasing)
+        finally:
+            end.set()
+            asking.join()
+
+    assert answered == 200
+    assert another.status_code == 429
+    assert "0 changes are waiting already" in another.json()["detail"]
+
+
 def test_what_takes_too_long_is_given_up(service_index: Path, monkeypatch) -> None:
     limits = LimitOptions(answer=0.05)
     app = create_app(ServiceOptions(tenants={"default": service_index}, limits=limits))
     tenant = next(iter(app.state.service.tenants))
     monkeypatch.setattr(tenant.recommender, "bridges", lambda: time.sleep(0.5))
 
-    with TestClient(app) as asked:
+    with client_of(app) as asked:
         given = asked.get("/v1/bridges")
         told = app.state.service.metrics.text().decode()
 

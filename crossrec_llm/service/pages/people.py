@@ -126,5 +126,5 @@ async def _corrected(
     asked: Asked, user: str, correct: Callable[[Recommender], Profile]
 ) -> RedirectResponse:
     """Back to the person, as they are with it."""
-    await asked.do(correct)
+    await asked.change(correct)
     return RedirectResponse(f"/people?{urlencode({'user': user})}", 303)

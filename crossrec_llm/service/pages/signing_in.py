@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from crossrec_llm.service.asked import Service
-from crossrec_llm.service.gate import COOKIE, SIGN_IN
+from crossrec_llm.service.gate import COOKIE, SIGN_IN, known
 from crossrec_llm.service.pages.rendering import page
 
 router = APIRouter()
@@ -26,8 +26,8 @@ async def sign_in(
 ) -> Response:
     """Take a key; on to the page that was asked for."""
     service: Service = request.app.state.service
-    found = service.keys.find(key.strip()) if service.keys is not None else None
-    if found is None or found.tenant not in service.tenants:
+    keys, tenants = service.keys, service.tenants
+    if keys is None or known(key.strip(), keys, tenants) is None:
         return _form(request, next, wrong=True)
     answer = RedirectResponse(_here(next), 303)
     answer.set_cookie(
