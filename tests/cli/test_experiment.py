@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from crossrec_llm import Outcome, Recommender, Recorder
+from crossrec_llm.cli.main import app
 
 ARMS = """
 [[arms]]
@@ -20,12 +22,13 @@ diversity = 0.5
 
 
 @pytest.fixture
-def run(crossrec, tiny, tmp_path: Path):
+def run(tiny, tmp_path: Path):
     (tmp_path / "arms.toml").write_text(ARMS)
     (tmp_path / "target.toml").write_text("[answering]\ndiversity = 0.2\n")
 
     def call(*words: object):
-        return crossrec("experiment", *words, "--index", tiny[0])
+        done = CliRunner().invoke(app, ["experiment", *map(str, words), "--index", str(tiny[0])])
+        return done.exit_code, done.stdout, done.stderr
 
     return call
 
