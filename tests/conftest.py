@@ -31,12 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, those of a file go to one, which makes its fixtures once.
 
     One that is `alone` goes wherever there is room, and first: what is long and last keeps all
-    others waiting.
+    others waiting. Those of a browser are last: Playwright keeps a loop running in the thread of
+    the tests, in which nothing else that needs one can run.
     """
     for item in items:
         if not item.get_closest_marker("alone"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
-    items.sort(key=lambda item: item.get_closest_marker("alone") is None)
+    items.sort(
+        key=lambda item: (
+            "browser" in getattr(item, "fixturenames", ()),
+            item.get_closest_marker("alone") is None,
+        )
+    )
 
 
 def pytest_report_header() -> str:

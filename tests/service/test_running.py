@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,12 +27,18 @@ PATIENCE = 180
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this process is changed for good."""
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing of this process is changed for good, and no late signal ends it."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setattr(running.logs, "set_up", lambda _: None)
     monkeypatch.setattr(running.sys, "setswitchinterval", lambda _: None)
     monkeypatch.setattr(running.gc, "freeze", lambda: None)
+    before = {
+        kind: signal.signal(kind, lambda *_: None) for kind in (signal.SIGTERM, signal.SIGINT)
+    }
+    yield
+    for kind, handler in before.items():
+        signal.signal(kind, handler)
 
 
 def options(index: Path, **more) -> ServiceOptions:
