@@ -358,13 +358,13 @@ def bench_load(setting: Setting) -> Figures:
 
 def bench_map(setting: Setting) -> Figures:
     """Maps of up to 350,000 items: seconds, neighbours kept, frames; --only SIZE for one size."""
-    from service import maps
+    from service import load, maps
 
     index = setting.work / "completejourney"
     build(*setting.files("completejourney"), index, recipe=Recipe.from_dict(UNTUNED))
     make_map(index)
-    with _service(index) as address:
-        found = maps.measured(address, index, setting.only)
+    with load.serving(index) as server:
+        found = maps.measured(server.url.rstrip("/"), index, setting.only)
     bars = {
         "recall@10 of completejourney's map": Bar(found["completejourney"]["recall@10, map"], 0.7)
     }
@@ -417,26 +417,6 @@ def bench_training(setting: Setting) -> Figures:
 
 def _crossrec(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("crossrec")), *arguments]
-
-
-@contextmanager
-def _service(index: Path) -> Iterator[str]:
-    """The HTTP service over an index, on a free port of loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = _crossrec("serve", "--index", str(index), "--port", str(port), "--quiet")
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 @contextmanager

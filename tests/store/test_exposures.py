@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from crossrec_llm.errors import DataError, QueryError, UnknownExposure, UnknownUser
 from crossrec_llm.records import Offer
 from crossrec_llm.store import Exposure, Ledger, Outcome, Recorded, Unfinished
-from tests.store.small import EVENTS, ITEMS, make_older
+from tests.store.small import make_older
 
 NOW = 1.7e9
 OFFERS = (
@@ -19,18 +18,6 @@ OFFERS = (
 )
 QUESTION = {"k": 2, "filter": {}, "cross_share": None, "diversity": None, "explore": "day"}
 SHOWN = Exposure("ann", NOW, "e", "a", "0001", "r", "h", 0, QUESTION, OFFERS)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "records.sqlite"
-
-
-@pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
-    with Ledger.open(path, write=True) as opened:
-        opened.replace(ITEMS, EVENTS)
-        yield opened
 
 
 def rows(ledger: Ledger) -> dict[str, int]:
