@@ -62,7 +62,7 @@ async def audience(question: AudienceQuestion, asked: Reading) -> AudienceDocume
     """Who would want an item; `crossrec audience`. What they took is told to admins only."""
     question.within(asked.service.options.limits)
     found = await asked.do(lambda rec: rec.audience(question.item_id, question.k))
-    return documents.audience(found, histories="admin" in asked.caller.scopes)
+    return documents.audience(found, histories=asked.may("admin"))
 
 
 @router.get("/item", tags=["catalogue"])

@@ -186,7 +186,7 @@ async def catalogue_map(
     """The map, and what is asked about it: a text to search, an item, or a person."""
     maps: Maps = request.app.state.maps
     index = asked.caller.tenant.index
-    may_see = "admin" in asked.caller.scopes
+    may_see = asked.may("admin")
     if user and not may_see:
         raise Refused(403, "not-allowed", "this key has no 'admin' scope: it sees no histories")
 
